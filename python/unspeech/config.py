@@ -1,0 +1,156 @@
+"""A model's settings: typed, checked, read once from YAML and options, kept in `config.yaml`.
+
+Names are the original program's where the idea is the same.
+"""
+
+import argparse
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from unspeech.errors import UnspeechError
+from unspeech.tables import atomic_write
+
+
+def _setting(default, help_text: str):
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that is needed to rebuild a model and to repeat its training. Lengths are in frames."""
+
+    # Input
+    feat_size: int = _setting(40, "dimension of a feature frame")
+    window_length: int = _setting(64, "length of the target window")
+    window_neg_length: int = _setting(64, "length of a context window")
+    # Sampling
+    left_contexts: int = _setting(2, "context windows before the target, adjacent to it")
+    right_contexts: int = _setting(2, "context windows after the target, adjacent to it")
+    negative_samples: int = _setting(4, "negative pairs a target, each of two random windows")
+    batch_size: int = _setting(32, "targets a step")
+    heldout_fraction: float = _setting(0.05, "share of recordings kept to choose the best model")
+    # Network
+    embedding_transformation: str = _setting("Vgg16big", "encoder, by its name in the table")
+    tied_embeddings_transforms: bool = _setting(True, "one encoder for targets and contexts")
+    tied_final_embeddings_transforms: bool = _setting(False, "one head for targets and contexts")
+    fc_size: int = _setting(2048, "width of the layer before the embedding")
+    embedding_size: int = _setting(100, "dimension of an embedding")
+    dropout_keep_prob: float = _setting(0.9, "share of units kept between the two final layers")
+    unit_normalize_var: bool = _setting(True, "scale embeddings by one trained factor")
+    # Training
+    objective: str = _setting("logistic", "objective, by its name in the table")
+    num_steps: int = _setting(100_000, "training length in steps")
+    learn_rate: float = _setting(3e-4, "Adam's step size")
+    l2_reg: float = _setting(1e-4, "L2 penalty on weights, half the squared norm each")
+    gradient_clipping: float = _setting(10.0, "clip each weight's gradient at this norm; 0: never")
+    steps_per_checkpoint: int = _setting(200, "steps between reports, evaluations and checkpoints")
+    seed: int = _setting(1, "seed of initial weights, sampling and dropout")
+
+    @property
+    def span(self) -> int:
+        """Frames that one target and all its contexts cover; utterances need at least as many."""
+        contexts = self.left_contexts + self.right_contexts
+        return self.window_length + contexts * self.window_neg_length
+
+
+_AT_LEAST = {
+    "feat_size": 1, "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
+    "right_contexts": 0, "negative_samples": 0, "batch_size": 2, "fc_size": 1,
+    "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
+    "gradient_clipping": 0, "learn_rate": 0, "seed": 0,
+}  # fmt: skip
+
+
+def make_config(values: dict, source: str | Path) -> Config:
+    """Check settings and make a Config of them.
+
+    Args:
+        values: {name: value}; a name that is not given keeps its default.
+        source: where the settings come from, for error messages.
+    Raises:
+        UnspeechError: for an unknown name, a wrong type or a value out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    checked = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(fields)}")
+        checked[name] = _typed(name, value, fields[name].type, source)
+    config = Config(**checked)
+    for name, least in _AT_LEAST.items():
+        if getattr(config, name) < least:
+            raise UnspeechError(f"{source}: {name} is {getattr(config, name)}; at least {least}")
+    if config.left_contexts + config.right_contexts == 0:
+        raise UnspeechError(f"{source}: left_contexts and right_contexts are 0: no positive pairs")
+    if not 0 < config.dropout_keep_prob <= 1:
+        raise UnspeechError(f"{source}: dropout_keep_prob must lie in (0, 1]")
+    if not 0 < config.heldout_fraction < 1:
+        raise UnspeechError(f"{source}: heldout_fraction must lie in (0, 1)")
+    if config.tied_embeddings_transforms and config.window_length != config.window_neg_length:
+        raise UnspeechError(
+            f"{source}: window_length {config.window_length} and window_neg_length "
+            f"{config.window_neg_length} differ: set tied_embeddings_transforms to false"
+        )
+    return config
+
+
+def _typed(name: str, value, kind: type, source: str | Path):
+    text = str(value).strip()
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise UnspeechError(f"{source}: {name} must be true or false, not '{value}'")
+    try:
+        return kind(text)
+    except ValueError:
+        raise UnspeechError(f"{source}: {name} must be {kind.__name__}, not '{value}'") from None
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Read a flat YAML mapping.
+
+    Raises:
+        UnspeechError: when the file is missing or is not such a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnspeechError(f"{path}: no such file") from None
+    except yaml.YAMLError as error:
+        raise UnspeechError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UnspeechError(f"{path}: expected lines of '<setting>: <value>'")
+    return values
+
+
+def write_config(path: str | Path, config: Config) -> None:
+    """Write every setting, in the order of the class."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(dataclasses.asdict(config), file, sort_keys=False)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Give the parser one option for each setting; what is not given stays None."""
+    group = parser.add_argument_group("settings of the model, over those of --config")
+    for field in dataclasses.fields(Config):
+        names = {f"--{field.name}", f"--{field.name.replace('_', '-')}"}
+        group.add_argument(
+            *sorted(names),
+            dest=field.name,
+            default=None,
+            metavar=field.type.__name__.upper(),
+            help=f"{field.metadata['help']} ({field.default})",
+        )
+
+
+def config_from_options(options: argparse.Namespace, yaml_path: str | Path | None) -> Config:
+    """Settings from the YAML file, overridden by what the command line gives."""
+    values = read_yaml(yaml_path) if yaml_path else {}
+    for field in dataclasses.fields(Config):
+        given = getattr(options, field.name)
+        if given is not None:
+            values[field.name] = given
+    return make_config(values, yaml_path or "command line")
