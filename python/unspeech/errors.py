@@ -23,7 +23,7 @@ def run_program(main: Callable[[], None]) -> None:
         if error.errno not in _DISK_ERRORS:
             raise
         where = error.filename or "output"
-        sys.exit(f"ERROR: {where}: {error.strerror}: free some space and run the same command again")
+        sys.exit(f"ERROR: {where}: {error.strerror}: free some space and run this again")
 
 
 _DISK_ERRORS = {27, 28, 30, 122}  # EFBIG, ENOSPC, EROFS, EDQUOT

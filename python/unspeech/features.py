@@ -61,8 +61,8 @@ def check_features(
         raise UnspeechError(f"{where}: has no frames; remove it from the data directory")
     if features.shape[1] != feat_size:
         raise UnspeechError(
-            f"{where}: features have {features.shape[1]} dimensions, the model expects {feat_size}; "
-            "make them with steps_unspeech/make_fbank.sh, or set feat_size"
+            f"{where}: features have {features.shape[1]} dimensions, the model expects "
+            f"{feat_size}; make them with steps_unspeech/make_fbank.sh, or set feat_size"
         )
     finite = np.isfinite(features)
     if not finite.all():

@@ -1,0 +1,151 @@
+"""The network: an encoder of windows and two heads, for targets and for contexts."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from unspeech.config import Config, make_config, read_yaml
+from unspeech.encoders import initializers, leaky_relu, make_encoder
+from unspeech.errors import UnspeechError
+from unspeech.tables import atomic_write
+
+
+class UnspeechModel(keras.Model):
+    """Embeds target windows and context windows; a pair's logit is their dot product.
+
+    Source: Milde and Biemann 2018, figure 1; the original's names of settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.target_encoder = make_encoder(config.window_length, config)
+        self.context_encoder = (
+            self.target_encoder
+            if config.tied_embeddings_transforms
+            else make_encoder(config.window_neg_length, config)
+        )
+        self.target_head = Head(config)
+        self.context_head = (
+            self.target_head if config.tied_final_embeddings_transforms else Head(config)
+        )
+        if config.unit_normalize_var:
+            self.out_scaler = self.add_weight(shape=(), initializer="ones", name="out_scaler")
+        self.embed_targets(tf.zeros([1, config.window_length, config.feat_size]))
+        self.embed_contexts(tf.zeros([1, config.window_neg_length, config.feat_size]))
+        self.built = True  # all weights exist after these two calls
+
+    def embed_targets(self, windows: tf.Tensor) -> tf.Tensor:
+        """(windows, window_length, dim) to (windows, embedding), without dropout."""
+        return self._finish(self.target_head(self.target_encoder(windows)))
+
+    def embed_contexts(self, windows: tf.Tensor) -> tf.Tensor:
+        """(windows, window_neg_length, dim) to (windows, embedding), without dropout."""
+        return self._finish(self.context_head(self.context_encoder(windows)))
+
+    def embed_batch(
+        self, targets: tf.Tensor, contexts: tf.Tensor, dropout_seed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embed each window of a step once.
+
+        Args:
+            targets: (batch, window_length, dim).
+            contexts: (batch, contexts, window_neg_length, dim).
+            dropout_seed: (2,) int32; None for no dropout.
+        Returns:
+            (batch, embedding) and (batch, contexts, embedding).
+        """
+        batch, count = contexts.shape[:2]
+        flat = tf.reshape(contexts, [-1, *contexts.shape[2:]])
+        training = dropout_seed is not None
+        if self.target_encoder is self.context_encoder:
+            encoded = self.target_encoder(tf.concat([targets, flat], axis=0), training=training)
+            encoded_targets, encoded_contexts = encoded[:batch], encoded[batch:]
+        else:
+            encoded_targets = self.target_encoder(targets, training=training)
+            encoded_contexts = self.context_encoder(flat, training=training)
+        context_seed = None if dropout_seed is None else dropout_seed + tf.constant([0, 1 << 30])
+        return (
+            self._finish(self.target_head(encoded_targets, dropout_seed)),
+            tf.reshape(
+                self._finish(self.context_head(encoded_contexts, context_seed)),
+                [batch, count, self.config.embedding_size],
+            ),
+        )
+
+    def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
+        return outputs * self.out_scaler if self.config.unit_normalize_var else outputs
+
+    def l2_penalty(self) -> tf.Tensor:
+        """Half the squared norm of all kernels (not biases), as TF-Slim's regularizer counts."""
+        kernels = [w for w in self.trainable_weights if w.name == "kernel"]
+        return tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
+
+
+class Head(layers.Layer):
+    """Two dense layers: leaky ReLU and dropout after the first, the second linear."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.drop = 1.0 - config.dropout_keep_prob
+        self.hidden = layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
+        self.output_layer = layers.Dense(config.embedding_size, **initializers())
+
+    def call(self, features: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+        hidden = self.hidden(features)
+        if dropout_seed is not None and self.drop > 0:
+            # Stateless, so that a restarted run drops what the undisturbed one would have dropped.
+            hidden = tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=dropout_seed)
+        return self.output_layer(hidden)
+
+
+def save_weights(model: UnspeechModel, path: Path) -> None:
+    """Write a weights file under its name only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part.{path.name}")
+    model.save_weights(part)
+    os.replace(part, path)
+
+
+def finish_model(model: UnspeechModel, directory: Path) -> str:
+    """Write `model.weights.h5` and, last, `final.ie.id`, which marks the model as complete.
+
+    Returns: the id, which depends on settings and weights only. Kaldi compares it between an
+    i-vector directory and a network trained on it (`steps/nnet2/check_ivectors_compatible.sh`).
+    """
+    digest = hashlib.md5(repr(model.config).encode(), usedforsecurity=False)
+    for weight in model.weights:
+        digest.update(weight.numpy().tobytes())
+    save_weights(model, directory / "model.weights.h5")
+    with atomic_write(directory / "final.ie.id") as file:
+        file.write(digest.hexdigest() + "\n")
+    return digest.hexdigest()
+
+
+def load_model(directory: str | Path) -> UnspeechModel:
+    """Rebuild a trained model from its directory.
+
+    Raises:
+        UnspeechError: when the directory holds no complete model, or its weights do not fit.
+    """
+    directory = Path(directory)
+    for name in ("config.yaml", "model.weights.h5", "final.ie.id"):
+        if not (directory / name).is_file():
+            raise UnspeechError(
+                f"{directory / name}: no such file; train the model first with "
+                "steps_unspeech/train.sh (the same command again goes on where it was)"
+            )
+    path = directory / "config.yaml"
+    model = UnspeechModel(make_config(read_yaml(path), path))
+    weights = directory / "model.weights.h5"
+    try:
+        model.load_weights(weights)
+    except Exception as error:
+        raise UnspeechError(
+            f"{weights}: does not fit {path}, or is damaged ({error}); train the model again"
+        ) from None
+    return model

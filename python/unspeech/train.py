@@ -1,0 +1,339 @@
+"""Train a model on a data directory, without labels.
+
+    python3 -m unspeech.train --config conf/unspeech_64.yaml --data data/train --dir exp/model
+
+Killed and started again with the same command, it goes on from the last checkpoint.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from unspeech.config import (
+    Config,
+    add_config_options,
+    config_from_options,
+    make_config,
+    read_yaml,
+    write_config,
+)
+from unspeech.errors import UnspeechError, run_program
+from unspeech.features import Corpus, load_corpus
+from unspeech.model import UnspeechModel, finish_model, save_weights
+from unspeech.objectives import OBJECTIVES
+from unspeech.sampling import Batch, ContextSampler, recordings_of, split_heldout
+from unspeech.tables import atomic_write, write_table
+
+HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
+TRAIN_STREAM, HELDOUT_STREAM = 0, 1
+REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
+
+
+class Trainer:
+    """One model in training: its step, its held-out loss, its checkpoints.
+
+    Args:
+        config: settings.
+        corpus: features.
+        recordings: the recording of each utterance.
+        directory: model directory.
+    """
+
+    def __init__(
+        self, config: Config, corpus: Corpus, recordings: list[str], directory: Path
+    ) -> None:
+        self.config, self.directory = config, directory
+        train, heldout, self.short = split_heldout(corpus, recordings, config)
+        self.train_count, self.heldout_count = len(train), len(heldout)
+        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM)
+        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM)
+        self.heldout_batches = self._heldout(sampler)
+
+        tf.keras.utils.set_random_seed(config.seed)
+        tf.config.experimental.enable_op_determinism()
+        # It fails on gradients of the leaky ReLU, with an error message that would worry people.
+        tf.config.optimizer.set_experimental_options({"remapping": False})
+        self.model = UnspeechModel(config)
+        self.objective = OBJECTIVES.get(config.objective)
+        if self.objective is None:
+            raise UnspeechError(
+                f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
+            )
+        self.optimizer = tf.keras.optimizers.Adam(config.learn_rate)
+        self.optimizer.build(self.model.trainable_variables)
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.seconds = tf.Variable(0.0, dtype=tf.float64)
+        self.best_loss = tf.Variable(np.inf, dtype=tf.float32)
+        checkpoint = tf.train.Checkpoint(
+            model=self.model,
+            optimizer=self.optimizer,
+            step=self.step,
+            seconds=self.seconds,
+            best_loss=self.best_loss,
+        )
+        self.checkpoints = tf.train.CheckpointManager(
+            checkpoint, directory / "checkpoints", max_to_keep=2
+        )
+
+    def _heldout(self, sampler: ContextSampler) -> list[Batch]:
+        # No utterance twice in a batch, or some negative pairs would come from one recording.
+        size = max(2, min(self.config.batch_size, self.heldout_count))
+        return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
+
+    @tf.function(reduce_retracing=True)
+    def train_step(self, targets, contexts, negatives, dropout_seed):
+        """One step of Adam; returns () loss and () accuracy on its pairs."""
+        with tf.GradientTape() as tape:
+            embeddings = self.model.embed_batch(targets, contexts, dropout_seed)
+            outcome = self.objective(*embeddings, negatives)
+            total = outcome.loss
+            if self.config.l2_reg > 0:
+                total += self.config.l2_reg * self.model.l2_penalty()
+        weights = self.model.trainable_variables
+        gradients = tape.gradient(total, weights)
+        if self.config.gradient_clipping > 0:
+            gradients = [tf.clip_by_norm(g, self.config.gradient_clipping) for g in gradients]
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return outcome.loss, outcome.correct()
+
+    @tf.function(reduce_retracing=True)
+    def _score(self, targets, contexts, negatives):
+        outcome = self.objective(*self.model.embed_batch(targets, contexts), negatives)
+        return outcome.loss, outcome.correct()
+
+    def heldout_scores(self) -> tuple[float, float]:
+        """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
+        scores = [
+            self._score(batch.targets, batch.contexts, batch.negatives)
+            for batch in self.heldout_batches
+        ]
+        loss, accuracy = np.mean(scores, axis=0)
+        return float(loss), float(accuracy)
+
+    def batches(self) -> tf.data.Dataset:
+        """Batches from the next step on, made ahead of the network in another thread."""
+        config, dim = self.config, self.config.feat_size
+        contexts = config.left_contexts + config.right_contexts
+        shapes = [
+            (config.batch_size, config.window_length, dim),
+            (config.batch_size, contexts, config.window_neg_length, dim),
+            (config.batch_size * config.negative_samples, 2),
+        ]
+
+        def draw(step):
+            batch = self.sampler.batch(int(step))
+            return batch.targets, batch.contexts, batch.negatives
+
+        def make(step):
+            arrays = tf.numpy_function(draw, [step], [tf.float32, tf.float32, tf.int32])
+            return tuple(tf.ensure_shape(a, s) for a, s in zip(arrays, shapes, strict=True))
+
+        steps = tf.data.Dataset.range(int(self.step) + 1, config.num_steps + 1)
+        return steps.map(make).prefetch(4)
+
+    def run(self, max_minutes: float | None) -> None:
+        """Train to `num_steps`, or until training has taken `max_minutes` in all."""
+        if self.checkpoints.restore_or_initialize():
+            print(f"Going on from step {int(self.step)}: {self.checkpoints.latest_checkpoint}")
+        log = TrainLog(self.directory, int(self.step))
+        limit = np.inf if max_minutes is None else 60 * max_minutes
+        config = self.config
+        sums = np.zeros(2)
+        waited, steps, began = 0.0, 0, time.monotonic()
+        batches = iter(self.batches())
+        progress = tqdm(
+            total=config.num_steps,
+            initial=int(self.step),
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+        while int(self.step) < config.num_steps and float(self.seconds) < limit:
+            before = time.monotonic()
+            targets, contexts, negatives = next(batches)
+            waited += time.monotonic() - before
+            step = int(self.step.assign_add(1))
+            seed = tf.constant([config.seed, step], tf.int32)
+            sums += [float(x) for x in self.train_step(targets, contexts, negatives, seed)]
+            steps += 1
+            progress.update()
+
+            seconds = float(self.seconds) + time.monotonic() - began
+            last = step == config.num_steps or seconds >= limit
+            if step % config.steps_per_checkpoint == 0 or last:
+                if not np.isfinite(sums[0]):
+                    raise UnspeechError(
+                        f"{self.directory}: the loss is no longer finite at step {step}; "
+                        "train with a smaller learn_rate"
+                    )
+                took = time.monotonic() - began
+                heldout_loss, heldout_accuracy = self.heldout_scores()
+                best = heldout_loss < float(self.best_loss)
+                if best:
+                    self.best_loss.assign(heldout_loss)
+                    save_weights(self.model, self.directory / "checkpoints" / "best.weights.h5")
+                self.seconds.assign_add(time.monotonic() - began)
+                log.report(
+                    step=step,
+                    seconds=round(float(self.seconds), 3),
+                    loss=sums[0] / steps,
+                    accuracy=sums[1] / steps,
+                    majority_accuracy=majority_accuracy(config),
+                    heldout_loss=heldout_loss,
+                    heldout_accuracy=heldout_accuracy,
+                    best=best,
+                    step_time=took / steps,
+                    input_wait=waited / took,
+                    pairs_per_second=pairs_per_step(config) * steps / took,
+                )
+                self.checkpoints.save(checkpoint_number=step)
+                sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
+        progress.close()
+        self.model.load_weights(self.directory / "checkpoints" / "best.weights.h5")
+
+
+def pairs_per_step(config: Config) -> int:
+    """Positive and negative pairs in a step."""
+    contexts = config.left_contexts + config.right_contexts
+    return config.batch_size * (contexts + config.negative_samples)
+
+
+def majority_accuracy(config: Config) -> float:
+    """Accuracy of always giving the more frequent answer: what a model must beat."""
+    positive = config.left_contexts + config.right_contexts
+    return max(positive, config.negative_samples) / (positive + config.negative_samples)
+
+
+class TrainLog:
+    """Reports of training: lines on stdout, `train_log.jsonl` and TensorBoard summaries.
+
+    Args:
+        directory: model directory.
+        step: where training goes on; reports of later steps, from before a kill, are dropped.
+    """
+
+    def __init__(self, directory: Path, step: int) -> None:
+        self.directory = directory
+        self.path = directory / "train_log.jsonl"
+        lines = self.path.read_text().splitlines(True) if self.path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= step]
+        with atomic_write(self.path) as file:
+            file.writelines(kept)
+        self.summaries = tf.summary.create_file_writer(str(directory / "tensorboard"))
+
+    def report(self, **values) -> None:
+        """Write one report; the names are those of the original's progress lines."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+        with self.summaries.as_default():
+            for name, value in values.items():
+                if name not in ("step", "best"):
+                    tf.summary.scalar(name, float(value), step=values["step"])
+        self.summaries.flush()
+        tqdm.write(
+            "At step {step} step-time {step_time:.4f} loss {loss:.4f} accuracy {accuracy:.4f} "
+            "majority class accuracy {majority_accuracy:.4f} held-out loss {heldout_loss:.4f} "
+            "held-out accuracy {heldout_accuracy:.4f}".format(**values)
+        )
+        note = "the best so far" if values["best"] else "not the best"
+        tqdm.write(f"Model saving path is: {self.directory} ({note} on held-out recordings)")
+        sys.stdout.flush()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):  # half a line, from a kill while it was written
+        return np.inf
+
+
+def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
+    """Make the model directory this run's, or recognise it as such.
+
+    Returns: whether its training is already complete.
+    Raises:
+        UnspeechError: when it belongs to a run with other settings or other data.
+    """
+    path, data_path = directory / "config.yaml", directory / "trained_on.yaml"
+    if path.exists() and data_path.exists():
+        old = dataclasses.asdict(make_config(read_yaml(path), path))
+        new = dataclasses.asdict(config)
+        differing = [
+            f"{name} was {old[name]}, is {new[name]}"
+            for name in new
+            if name not in REPEATABLE and old[name] != new[name]
+        ]
+        if read_yaml(data_path).get("md5") != trained_on["md5"]:
+            differing.append("the training utterances differ")
+        if differing:
+            raise UnspeechError(
+                f"{directory} holds another run's model ({'; '.join(differing)}); "
+                "give another directory, or remove this one"
+            )
+        if (directory / "final.ie.id").exists():
+            if old["num_steps"] == config.num_steps:
+                return True
+            (directory / "final.ie.id").unlink()
+    write_config(path, config)
+    write_table(data_path, {f"{name}:": value for name, value in trained_on.items()})
+    return False
+
+
+def describe_data(corpus: Corpus, data: str) -> dict:
+    """What a model was trained on, to recognise it again."""
+    digest = hashlib.md5("\n".join(corpus.utterances).encode(), usedforsecurity=False)
+    digest.update(corpus.starts.tobytes())
+    return {
+        "data": data,
+        "utterances": len(corpus.utterances),
+        "frames": len(corpus.frames),
+        "md5": digest.hexdigest(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", help="YAML file of settings")
+    parser.add_argument(
+        "--data", "--filelist", required=True, help="data directory, or .scp or .ark file"
+    )
+    parser.add_argument("--dir", required=True, help="model directory")
+    parser.add_argument(
+        "--max-minutes", "--max_minutes", type=float, help="stop after so many minutes of training"
+    )
+    add_config_options(parser)
+    options = parser.parse_args()
+    config = config_from_options(options, options.config)
+    directory = Path(options.dir)
+
+    corpus = load_corpus(options.data, config.feat_size)
+    if claim_directory(directory, config, describe_data(corpus, options.data)):
+        print(f"{directory} is trained already: nothing to do")
+        return
+    trainer = Trainer(config, corpus, recordings_of(corpus.utterances, options.data), directory)
+    with atomic_write(directory / "short_utterances") as file:
+        file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.short)
+    hours = len(corpus.frames) / 360_000
+    print(
+        f"Training {config.embedding_transformation} with seed {config.seed} on "
+        f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out; "
+        f"{len(trainer.short)} shorter than {config.span} frames and not used, listed in "
+        f"{directory / 'short_utterances'}",
+        flush=True,
+    )
+    trainer.run(options.max_minutes)
+    model_id = finish_model(trainer.model, directory)
+    print(f"Trained model {model_id} is in {directory}")
+
+
+if __name__ == "__main__":
+    run_program(main)
