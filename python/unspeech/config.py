@@ -33,6 +33,9 @@ class Config:
     batch_size: int = _setting(32, "targets a step")
     heldout_fraction: float = _setting(0.05, "share of recordings kept to choose the best model")
     # Network
+    normalize_input: bool = _setting(
+        False, "shift and scale each feature dimension by its mean and deviation in training"
+    )
     embedding_transformation: str = _setting("Vgg16big", "encoder, by its name in the table")
     tied_embeddings_transforms: bool = _setting(True, "one encoder for targets and contexts")
     tied_final_embeddings_transforms: bool = _setting(False, "one head for targets and contexts")

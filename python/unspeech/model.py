@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -33,19 +34,38 @@ class UnspeechModel(keras.Model):
         self.context_head = (
             self.target_head if config.tied_final_embeddings_transforms else Head(config)
         )
+        if config.normalize_input:
+            size = (config.feat_size,)
+            self.input_mean = self._constant("input_mean", size, "zeros")
+            self.input_deviation = self._constant("input_deviation", size, "ones")
         if config.unit_normalize_var:
             self.out_scaler = self.add_weight(shape=(), initializer="ones", name="out_scaler")
         self.embed_targets(tf.zeros([1, config.window_length, config.feat_size]))
         self.embed_contexts(tf.zeros([1, config.window_neg_length, config.feat_size]))
         self.built = True  # all weights exist after these two calls
 
+    def _constant(self, name: str, shape: tuple, initializer: str) -> keras.Variable:
+        return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
+
+    def set_normalization(self, frames: np.ndarray) -> None:
+        """Take each dimension's mean and deviation from training speech.
+
+        One shift and scale for all speech: unlike a mean normalisation of each utterance, it
+        leaves the channel in.
+
+        Args:
+            frames: (frames, feat_size).
+        """
+        self.input_mean.assign(frames.mean(axis=0, dtype=np.float64))
+        self.input_deviation.assign(frames.std(axis=0, dtype=np.float64) + 1e-3)
+
     def embed_targets(self, windows: tf.Tensor) -> tf.Tensor:
         """(windows, window_length, dim) to (windows, embedding), without dropout."""
-        return self._finish(self.target_head(self.target_encoder(windows)))
+        return self._finish(self.target_head(self.target_encoder(self._input(windows))))
 
     def embed_contexts(self, windows: tf.Tensor) -> tf.Tensor:
         """(windows, window_neg_length, dim) to (windows, embedding), without dropout."""
-        return self._finish(self.context_head(self.context_encoder(windows)))
+        return self._finish(self.context_head(self.context_encoder(self._input(windows))))
 
     def embed_batch(
         self, targets: tf.Tensor, contexts: tf.Tensor, dropout_seed: tf.Tensor | None = None
@@ -60,7 +80,8 @@ class UnspeechModel(keras.Model):
             (batch, embedding) and (batch, contexts, embedding).
         """
         batch, count = contexts.shape[:2]
-        flat = tf.reshape(contexts, [-1, *contexts.shape[2:]])
+        targets = self._input(targets)
+        flat = self._input(tf.reshape(contexts, [-1, *contexts.shape[2:]]))
         training = dropout_seed is not None
         if self.target_encoder is self.context_encoder:
             encoded = self.target_encoder(tf.concat([targets, flat], axis=0), training=training)
@@ -76,6 +97,11 @@ class UnspeechModel(keras.Model):
                 [batch, count, self.config.embedding_size],
             ),
         )
+
+    def _input(self, windows: tf.Tensor) -> tf.Tensor:
+        if not self.config.normalize_input:
+            return windows
+        return (windows - self.input_mean) / self.input_deviation
 
     def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
         return outputs * self.out_scaler if self.config.unit_normalize_var else outputs

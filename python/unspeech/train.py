@@ -62,6 +62,8 @@ class Trainer:
         # It fails on gradients of the leaky ReLU, with an error message that would worry people.
         tf.config.optimizer.set_experimental_options({"remapping": False})
         self.model = UnspeechModel(config)
+        if config.normalize_input:
+            self.model.set_normalization(normalization_sample(corpus, train, config.seed))
         self.objective = OBJECTIVES.get(config.objective)
         if self.objective is None:
             raise UnspeechError(
@@ -197,6 +199,13 @@ class Trainer:
                 sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
         progress.close()
         self.model.load_weights(self.directory / "checkpoints" / "best.weights.h5")
+
+
+def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.ndarray:
+    """(frames, feat_size): all frames of up to 2,000 of the training utterances."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(indices, min(2000, len(indices)), replace=False)
+    return np.concatenate([corpus.features(i) for i in np.sort(chosen)])
 
 
 def pairs_per_step(config: Config) -> int:
