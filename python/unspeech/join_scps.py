@@ -1,0 +1,32 @@
+"""Join the scp files that a step's jobs left, sorted by utterance.
+
+    python3 -m unspeech.join_scps --out exp/iv/ivector_online.scp exp/iv/ivector_online.{1,2}.scp
+
+With `--ark`, the arrays themselves are copied into that one archive.
+"""
+
+import argparse
+from pathlib import Path
+
+from unspeech.archives import ArkWriter, iterate_arrays, join_scps
+from unspeech.errors import run_program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True, type=Path, help="joined scp file")
+    parser.add_argument("--ark", type=Path, help="archive to copy the arrays into")
+    parser.add_argument("parts", nargs="+", help="scp files of the jobs")
+    options = parser.parse_args()
+    count = join_scps(options.parts, options.out)
+    if options.ark:
+        with ArkWriter(options.ark, options.out) as writer:
+            for utterance, array in iterate_arrays(options.out):
+                writer.write(utterance, array)
+    print(f"{options.out}: {count} utterances")
+
+
+if __name__ == "__main__":
+    run_program(main)

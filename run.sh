@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# The whole chain: from a corpus without labels to a model, i-vectors, speakers and a report.
+#
+# Usage: ./run.sh [options]
+#  e.g.: ./run.sh
+#        ./run.sh --corpus /corpora/voices --eval-corpus /corpora/emodb,/corpora/fsdd
+# Stages: 0 data  1 make_fbank  2 train  3 extract  4 embed_utterances  5 cluster  6 evaluate
+# 7 report. Killed and started again with the same command, it goes on where it was.
+set -euo pipefail
+
+. "$(dirname "$0")/path.sh"
+. "$UNSPEECH_ROOT/cmd.sh"
+
+stage=0
+stop_stage=7
+corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
+eval_corpus=       # labelled corpora to score on, separated by commas
+config=$UNSPEECH_ROOT/conf/unspeech_64.yaml
+max_minutes=       # upper bound of the time that training takes
+num_steps=         # training length in steps; default: the config's
+seed=1
+dir=               # everything of a run is in here; default: exp/<name of the corpus folder>
+nj=4               # jobs of make_fbank
+embed_nj=1         # jobs of extract and embed_utterances; each uses all cores of its machine
+cmd=$train_cmd     # how jobs are run; see cmd.sh
+# shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
+gpu_cmd=$gpu_cmd   # how training is run; see cmd.sh
+gpu=false          # install TensorFlow with CUDA
+overwrite=false    # make the outputs of these stages again, even if they were made otherwise
+
+. parse_options.sh
+[ $# -eq 0 ] || usage
+
+# The name that a corpus has in this run.
+name_of() {
+  local name
+  name=$(basename "$(realpath -m "$1")")
+  echo "${name//[^A-Za-z0-9._-]/_}"
+}
+
+# Whether same-speaker and different-speaker pairs can be formed.
+labelled() {
+  awk '{ if (!($2 in count)) speakers++; if (count[$2]++) same = 1 }
+    END { exit !(speakers > 1 && same) }' "$1/utt2spk"
+}
+
+train=demo
+[ -z "$corpus" ] || train=$(name_of "$corpus")
+dir=${dir:-exp/$train}
+declare -A source_of=([$train]=${corpus:+$(realpath -m "$corpus")})
+names=("$train")
+IFS=, read -ra evals <<< "$eval_corpus"
+for each in "${evals[@]}"; do
+  name=$(name_of "$each")
+  [ -z "${source_of[$name]+set}" ] || die "two corpora are called '$name': rename a folder"
+  source_of[$name]=$(realpath -m "$each")
+  names+=("$name")
+done
+
+mkdir -p "$dir/log"
+exec 9> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
+flock -w 60 9 || die "another run is at work in $dir; wait for it, or give another --dir"
+
+require_files "$config"
+settings="corpus ${source_of[$train]:-demo}
+config $config $(md5sum < "$config" | cut -c 1-32)
+seed $seed"
+if [ -e "$dir/run.settings" ] && ! $overwrite; then
+  diff <(echo "$settings") "$dir/run.settings" >&2 || die "$dir is another run's (above: < now," \
+    "> then); give another --dir, or --overwrite true to make everything again"
+fi
+echo "$settings" > "$dir/run.settings.part"
+mv "$dir/run.settings.part" "$dir/run.settings"
+
+setup_venv.sh --gpu "$gpu"
+
+# run_step <stage> <name> <last-output> <script> [<argument> ...]
+run_step() {
+  run_stage.py "$dir/log/stages.jsonl" "$1" "$2" "$3" \
+    "$UNSPEECH_ROOT/steps_unspeech/$4" --overwrite "$overwrite" "${@:5}"
+}
+
+# Whether a stage is among those asked for.
+wanted() {
+  [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]
+}
+
+if wanted 0; then
+  for name in "${names[@]}"; do
+    run_step 0 "data $name" "$dir/data/$name/utt2spk" \
+      import_corpus.sh --seed "$seed" "${source_of[$name]:-demo}" "$dir/data/$name"
+  done
+fi
+
+if wanted 1; then
+  for name in "${names[@]}"; do
+    data=$dir/data/$name
+    if [ -s "$data/feats.scp" ] && [ ! -e "$data/.feats.scp.made_from" ] &&
+      [ ! -e "$data/.feats.scp.making_from" ]; then
+      echo "$data has the corpus's own features"
+      continue
+    fi
+    run_step 1 "make_fbank $name" "$data/feats.scp" \
+      make_fbank.sh --nj "$nj" --cmd "$cmd" --seed "$seed" \
+      "$data" "$dir/fbank/$name/log" "$dir/fbank/$name"
+  done
+fi
+
+if wanted 2; then
+  run_step 2 train "$dir/model/final.ie.id" \
+    train.sh --cmd "$gpu_cmd" --config "$config" --seed "$seed" --max-minutes "$max_minutes" \
+    --num-steps "$num_steps" "$dir/data/$train" "$dir/model"
+fi
+
+if wanted 3; then
+  for name in "${names[@]}"; do
+    run_step 3 "extract $name" "$dir/ivectors/$name/ivector_online.scp" \
+      extract.sh --nj "$embed_nj" --cmd "$cmd" \
+      "$dir/data/$name" "$dir/model" "$dir/ivectors/$name"
+  done
+fi
+
+if wanted 4; then
+  for name in "${names[@]}"; do
+    run_step 4 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
+      embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" \
+      "$dir/data/$name" "$dir/model" "$dir/embeddings/$name"
+  done
+fi
+
+if wanted 5; then
+  for name in "${names[@]}"; do
+    data=$dir/data/$name clusters=$dir/clusters/$name gold=()
+    ! labelled "$data" || gold=(--utt2spk "$data/utt2spk")
+    run_step 5 "cluster $name" "$clusters/clusters.json" \
+      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name" "$clusters"
+    run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
+      make_clustered_data_dir.sh "$data" "$clusters" "${data}_clustered"
+  done
+fi
+
+if wanted 6; then
+  for name in "${names[@]}"; do
+    if [ "$name" = "$train" ] && ! labelled "$dir/data/$name"; then
+      echo "$name has no speaker labels to score on"
+      continue
+    fi
+    run_step 6 "evaluate $name" "$dir/eval/$name/scores.json" \
+      evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
+      "$dir/embeddings/$name" "$dir/data/$name/utt2spk" "$dir/eval/$name"
+  done
+fi
+
+if wanted 7; then
+  report=$dir/report.html
+  if $overwrite || [ ! -e "$report" ] || [ "$dir/log/stages.jsonl" -nt "$report" ]; then
+    python3 -m unspeech.report --dir "$dir" --out "$report"
+  fi
+  echo "$report"
+fi

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Embed the utterances of a data directory: one vector of unit length each, in embedding.scp.
+#
+# Usage: steps_unspeech/embed_utterances.sh [options] <data-dir> <model-dir> <embedding-dir>
+#  e.g.: steps_unspeech/embed_utterances.sh data/dev exp/model exp/embeddings_dev
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+nj=1               # a job uses all cores of its machine
+cmd=run_local.py   # how jobs are run; see cmd.sh
+overwrite=false    # make them again, even if they were made otherwise
+
+. parse_options.sh
+[ $# -eq 3 ] || usage
+data=$1
+model=$2
+dir=$3
+
+feats=$(feats_of "$data")
+require_files "$model/final.ie.id" "$model/config.yaml"
+begin_step "$dir/embedding.scp" -- "$feats" "$model/final.ie.id"
+
+nj=$(split_scp "$feats" "$nj" "$dir/split")
+split=$dir/split/$(basename "$feats" .scp).JOB.scp
+$cmd JOB=1:"$nj" "$dir/log/embed.JOB.log" \
+  once.py "$dir/embedding.scp" JOB "$split" \
+  python3 -m unspeech.embed utterances --feats "$split" --model "$model" \
+  --ark "$dir/split/embedding.JOB.ark"
+
+join_jobs "$dir/split/embedding.JOB.scp" "$nj" "$dir/embedding.scp" "$dir/embedding.ark"
+finish_step "$dir/embedding.scp"

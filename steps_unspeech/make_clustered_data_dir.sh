@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Make a data directory whose speakers are the clusters. An utterance's new name is
+# <cluster>-<utterance>; utt_map has a line `new old` each. A speed-perturbed copy, sp0.9-<utterance>,
+# gets the cluster of the original: sp0.9-<cluster>-<utterance>.
+#
+# Usage: steps_unspeech/make_clustered_data_dir.sh [options] <data-dir> <clusters-dir> <new-data-dir>
+#  e.g.: steps_unspeech/make_clustered_data_dir.sh data/train exp/clusters data/train_clustered
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+outliers=own       # what an outlier becomes: own (a speaker), nearest (cluster), or drop
+embeddings=        # embedding directory that was clustered; `--outliers nearest` needs it
+overwrite=false    # make it again, even if it was made otherwise
+
+. parse_options.sh
+[ $# -eq 3 ] || usage
+data=$1
+clusters=$2
+dir=$3
+
+require_files "$data/utt2spk" "$clusters/utt2spk"
+vectors=
+[ -z "$embeddings" ] || vectors=$(vectors_of "$embeddings")
+inputs=("$clusters/utt2spk" ${vectors:+"$vectors"})
+for name in wav.scp segments text feats.scp; do
+  [ ! -e "$data/$name" ] || inputs+=("$data/$name")
+done
+begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"
+
+python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters/utt2spk" \
+  --outliers "$outliers" ${vectors:+--embeddings "$vectors"} --out "$dir"
+finish_step "$dir/spk2utt"

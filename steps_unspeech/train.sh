@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Train a model on the features of a data directory, without labels.
+#
+# Usage: steps_unspeech/train.sh [options] <data-dir> <model-dir>
+#  e.g.: steps_unspeech/train.sh --config conf/unspeech_64.yaml data/train exp/model
+# or:    steps_unspeech/train.sh [options] --filelist <feats.scp or .ark> <model-dir>
+# Killed and started again, it goes on from the last checkpoint.
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+cmd=run_local.py   # how the job is run; see gpu_cmd in cmd.sh
+config=$UNSPEECH_ROOT/conf/unspeech_64.yaml
+filelist=          # features to train on in place of a data directory
+num_steps=         # training length; default: the config's
+max_minutes=       # upper bound of the time that training takes
+seed=1             # of initial weights, sampling and dropout
+train_opts=        # more settings, over those of the config: "--batch-size 16 --fc-size 512"
+overwrite=false    # train again, even if <model-dir> holds a model
+
+. parse_options.sh
+if [ -n "$filelist" ]; then
+  [ $# -eq 1 ] || usage
+  data=$filelist
+else
+  [ $# -eq 2 ] || usage
+  data=$1
+  shift
+fi
+model=$1
+
+feats=$(feats_of "$data")
+require_files "$config"
+[ "$overwrite" = false ] || [ ! -e "$model/config.yaml" ] || rm -rf "$model"
+begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" max_minutes="$max_minutes" \
+  train_opts="$train_opts" -- "$feats" "$config"
+
+read -ra settings <<< "$train_opts"
+[ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
+[ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
+echo "Training; to watch: tail -f $model/log/train.log"
+$cmd "$model/log/train.log" \
+  python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}" \
+  --data "$data" --dir "$model"
+require_files "$model/model.weights.h5" "$model/final.ie.id"
+finish_step "$model/final.ie.id"
