@@ -1,0 +1,87 @@
+"""What several tests share: made-up features, a tiny trained model, programs as users call them."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unspeech.archives import ArkWriter
+from unspeech.errors import run_program
+from unspeech.tables import invert, write_table
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {  # settings of a model that trains in seconds
+    "embedding_transformation": "Vgg16",
+    "window_length": 16,
+    "window_neg_length": 16,
+    "fc_size": 16,
+    "embedding_size": 8,
+    "batch_size": 8,
+    "normalize_input": "true",
+    "num_steps": 30,
+    "steps_per_checkpoint": 5,
+}
+
+
+def tiny_options(**other) -> list[str]:
+    return [word for name, value in (TINY | other).items() for word in (f"--{name}", str(value))]
+
+
+def call(program: str, *options, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run a program of the library in this process, as `python3 -m unspeech.<program>` would."""
+    main = importlib.import_module(f"unspeech.{program}").main
+    argv, sys.argv = sys.argv, [program, *map(str, options)]
+    before = Path.cwd()
+    try:
+        os.chdir(cwd or before)
+        run_program(main)
+    finally:
+        sys.argv = argv
+        os.chdir(before)
+
+
+def call_fails(program: str, *options) -> str:
+    """Run a program that must end with exit status 1; returns its message."""
+    with pytest.raises(SystemExit) as stop:
+        call(program, *options)
+    assert isinstance(stop.value.code, str), f"exit code {stop.value.code} without a message"
+    return stop.value.code
+
+
+def write_features(data: Path, features: dict[str, np.ndarray]) -> Path:
+    """A data directory with feats.scp and, from the names before '-', utt2spk."""
+    data.mkdir(parents=True, exist_ok=True)
+    with ArkWriter(data / "feats.ark", data / "feats.scp") as writer:
+        for utterance in sorted(features):
+            writer.write(utterance, features[utterance])
+    utt2spk = {utterance: utterance.split("-")[0] for utterance in features}
+    write_table(data / "utt2spk", utt2spk)
+    write_table(data / "spk2utt", invert(utt2spk))
+    return data
+
+
+def voices(speakers: int = 6, utterances: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    """Features of made-up speakers: a spectrum each, and noise over time."""
+    rng = np.random.default_rng(seed)
+    spectra = 12 + 3 * rng.normal(size=(speakers, 40))
+    return {
+        f"s{s}-u{u}": (spectra[s] + rng.normal(size=(rng.integers(90, 160), 40))).astype(np.float32)
+        for s in range(speakers)
+        for u in range(utterances)
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    return write_features(tmp_path_factory.mktemp("data"), voices())
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_data, tmp_path_factory) -> Path:
+    model = tmp_path_factory.mktemp("exp") / "model"
+    call("train", "--data", tiny_data, "--dir", model, *tiny_options())
+    return model

@@ -1,0 +1,131 @@
+"""Extraction: rows over time, vectors of utterances, bad input."""
+
+import kaldiio
+import numpy as np
+import pytest
+from conftest import call, call_fails, voices, write_features
+
+from unspeech.embed import Embedder, utterance_vector
+from unspeech.errors import UnspeechError
+from unspeech.model import load_model
+
+
+def noise(frames: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(12, 2, size=(frames, 40)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return load_model(tiny_model)
+
+
+@pytest.mark.parametrize("period", [1, 7, 10, 500])
+def test_one_row_a_period_whatever_the_length(model, period):
+    lengths = [1, 2, 9, 10, 11, 15, 16, 17, 100, 101]
+    utterances = [(f"u{n}", noise(n)) for n in lengths]
+    rows = dict(Embedder(model, period).rows(utterances))
+    assert list(rows) == [name for name, _ in utterances], "none is lost, order is kept"
+    for n in lengths:
+        assert rows[f"u{n}"].shape == (-(-n // period), 8)
+        assert np.isfinite(rows[f"u{n}"]).all()
+
+
+def test_row_is_its_window_and_the_last_is_repeated(model):
+    features = noise(45)
+    ((_, rows),) = Embedder(model, 10).rows([("u", features)])
+    for row, start in enumerate([0, 10, 20]):
+        expected = model.embed_targets(features[None, start : start + 16]).numpy()[0]
+        np.testing.assert_allclose(rows[row], expected, atol=1e-5)
+    np.testing.assert_array_equal(rows[3], rows[2])  # frames 30 to 45 hold no whole window
+    np.testing.assert_array_equal(rows[4], rows[2])
+
+
+def test_short_utterance_is_repeated_to_fill_a_window(model):
+    features = noise(6)
+    ((_, rows),) = Embedder(model, 10).rows([("u", features)])
+    filled = np.concatenate([features, features, features])[None, :16]
+    np.testing.assert_allclose(rows[0], model.embed_targets(filled).numpy()[0], atol=1e-5)
+
+
+def test_an_utterance_does_not_depend_on_its_neighbours_in_the_batch(model):
+    features = noise(300)
+    ((_, alone),) = Embedder(model, 5).rows([("u", features)])
+    crowd = [(f"v{i}", noise(200 + i, seed=i + 1)) for i in range(400)]  # several chunks
+    together = dict(Embedder(model, 5).rows([*crowd[:200], ("u", features), *crowd[200:]]))
+    np.testing.assert_allclose(together["u"], alone, atol=1e-5)
+    assert len(together) == 401
+
+
+def test_ivectors_program(tiny_model, tiny_data, tmp_path):
+    ark = tmp_path / "ivector_online.1.ark"
+    options = ["--feats", tiny_data / "feats.scp", "--model", tiny_model, "--ark", ark]
+    call("embed", "ivectors", *options, "--period", "5")
+    features = kaldiio.load_scp(str(tiny_data / "feats.scp"))
+    ivectors = kaldiio.load_scp(str(tmp_path / "ivector_online.1.scp"))
+    assert list(ivectors) == list(features)
+    for name, matrix in features.items():
+        assert ivectors[name].shape == (-(-len(matrix) // 5), 8)
+
+
+def test_utterances_program_tells_made_up_speakers_apart(tiny_model, tiny_data, tmp_path):
+    ark = tmp_path / "embedding.ark"
+    options = ["--feats", tiny_data / "feats.scp", "--model", tiny_model, "--ark", ark]
+    call("embed", "utterances", *options)
+    vectors = kaldiio.load_scp(str(tmp_path / "embedding.scp"))
+    names = list(vectors)
+    stacked = np.array([vectors[name] for name in names])
+    np.testing.assert_allclose(np.linalg.norm(stacked, axis=1), 1, atol=1e-5)
+    cosine = stacked @ stacked.T
+    same = np.array([[a[:2] == b[:2] for b in names] for a in names])
+    off_diagonal = ~np.eye(len(names), dtype=bool)
+    assert cosine[same & off_diagonal].mean() > cosine[~same].mean() + 0.1
+
+
+def test_utterance_vector_is_the_unit_mean():
+    np.testing.assert_allclose(utterance_vector(np.array([[3.0, 0], [3, 8]])), [0.6, 0.8])
+
+
+def test_bad_period(model):
+    with pytest.raises(UnspeechError, match="period must be at least 1"):
+        Embedder(model, 0)
+
+
+def test_bad_input_leaves_nothing_under_a_final_name(tiny_model, tmp_path):
+    ark = tmp_path / "out" / "embedding.ark"
+    good = voices(2, 2)
+    bad = dict(good)
+    bad["s1-u0"] = np.full((50, 40), np.inf, np.float32)
+    data = write_features(tmp_path / "inf", bad)
+    common = ["utterances", "--model", tiny_model, "--ark", ark]
+    message = call_fails("embed", *common, "--feats", data / "feats.scp")
+    assert "feats.scp: utterance 's1-u0': NaN or infinite value in frame 0" in message
+
+    data = write_features(tmp_path / "mfcc", {name: f[:, :13] for name, f in good.items()})
+    message = call_fails("embed", *common, "--feats", data / "feats.scp")
+    assert "features have 13 dimensions, the model expects 40" in message
+
+    data = write_features(tmp_path / "cut", good)
+    whole = (data / "feats.ark").read_bytes()
+    (data / "feats.ark").write_bytes(whole[:-100])
+    message = call_fails("embed", *common, "--feats", data / "feats.scp")
+    assert "utterance 's1-u1': cannot read" in message
+    assert "truncated" in message
+    assert "feats.ark: after utterance" in call_fails(
+        "embed", *common, "--feats", data / "feats.ark"
+    )
+
+    (data / "feats.ark").unlink()
+    assert "no such file" in call_fails("embed", *common, "--feats", data / "feats.scp")
+    message = call_fails("embed", *common, "--feats", tmp_path / "none.scp")
+    assert "none.scp: no such file" in message
+    assert not list(ark.parent.glob("*"))
+
+
+def test_incomplete_or_damaged_model(tiny_data, tiny_model, tmp_path):
+    options = ["utterances", "--feats", tiny_data / "feats.scp", "--ark", tmp_path / "e.ark"]
+    message = call_fails("embed", *options, "--model", tmp_path)
+    assert "config.yaml: no such file; train the model first" in message
+    for name in ("config.yaml", "final.ie.id"):
+        (tmp_path / name).write_bytes((tiny_model / name).read_bytes())
+    (tmp_path / "model.weights.h5").write_bytes(b"not weights")
+    assert "is damaged" in call_fails("embed", *options, "--model", tmp_path)

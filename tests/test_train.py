@@ -1,0 +1,202 @@
+"""Training: the objective, the program, restarts, bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
+
+from unspeech.config import make_config
+from unspeech.encoders import ENCODERS
+from unspeech.features import load_corpus
+from unspeech.model import UnspeechModel, load_model
+from unspeech.objectives import logistic
+from unspeech.sampling import ContextSampler
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_loss_equals_the_pair_by_pair_computation(tiny_data, tied):
+    config = make_config(TINY | {"tied_embeddings_transforms": tied}, "test")
+    corpus = load_corpus(tiny_data, 40)
+    batch = ContextSampler(corpus, np.arange(len(corpus.utterances)), config, 0).batch(1)
+    model = UnspeechModel(config)
+    contexts = batch.contexts.reshape(-1, *batch.contexts.shape[2:])
+    count = batch.contexts.shape[1]
+    pairs = [(row // count, row, 1.0) for row in range(len(contexts))]
+    pairs += [(target, row, 0.0) for target, row in batch.negatives]
+    losses = []
+    for target, row, label in pairs:
+        left = model.embed_targets(batch.targets[target : target + 1])
+        right = model.embed_contexts(contexts[row : row + 1])
+        logit = float(tf.reduce_sum(left * right))
+        losses.append(np.log1p(np.exp(-logit if label else logit)))
+    outcome = logistic(*model.embed_batch(batch.targets, batch.contexts), batch.negatives)
+    assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert outcome.labels.numpy().sum() == len(contexts)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_every_encoder_trains_and_loads(name, tiny_data, tmp_path):
+    options = tiny_options(
+        embedding_transformation=name,
+        num_steps=1,
+        window_length=32,
+        window_neg_length=32,
+        left_contexts=1,
+        right_contexts=1,
+    )
+    call("train", "--data", tiny_data, "--dir", tmp_path, *options)
+    model = load_model(tmp_path)
+    windows = np.random.default_rng(0).normal(12, 1, size=(3, 32, 40)).astype(np.float32)
+    embeddings = model.embed_targets(windows).numpy()
+    assert embeddings.shape == (3, 8)
+    assert np.isfinite(embeddings).all()
+
+
+def test_training_learns_and_leaves_what_the_contract_names(tiny_model, capsys):
+    lines = [json.loads(line) for line in (tiny_model / "train_log.jsonl").open()]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
+    assert {"seconds", "loss", "accuracy", "pairs_per_second"} <= set(lines[0])
+    assert lines[-1]["heldout_loss"] < lines[0]["heldout_loss"]
+    assert lines[0]["majority_accuracy"] == 0.5
+    assert yaml.safe_load((tiny_model / "config.yaml").read_text())["fc_size"] == 16
+    for name in ("model.weights.h5", "final.ie.id", "checkpoints", "tensorboard"):
+        assert (tiny_model / name).exists(), name
+    assert not list(tiny_model.glob(".*part*"))
+
+
+def test_the_best_model_on_heldout_recordings_is_kept(tiny_data, tmp_path, capsys):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(learn_rate=0.05))
+    lines = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
+    best = min(lines, key=lambda line: line["heldout_loss"])
+    assert best["step"] < 30, "with this learning rate training must get worse again"
+    assert [line["step"] for line in lines if line["best"]][-1] == best["step"]
+    short = tmp_path / "short"
+    options = tiny_options(learn_rate=0.05, num_steps=best["step"])
+    call("train", "--data", tiny_data, "--dir", short, *options)
+    for kept, expected in zip(
+        load_model(tmp_path).get_weights(), load_model(short).get_weights(), strict=True
+    ):
+        assert np.array_equal(kept, expected)
+
+
+def test_a_loss_that_is_no_longer_finite_ends_training(tiny_data, tmp_path):
+    message = call_fails(
+        "train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(learn_rate=1)
+    )
+    assert "the loss is no longer finite at step" in message
+    assert "smaller learn_rate" in message
+
+
+def test_progress_is_reported_as_the_original_did(tiny_data, tmp_path, capsys):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(num_steps=5))
+    printed = capsys.readouterr().out
+    for part in ("seed 1", "At step 5 step-time", "loss", "majority class accuracy 0.5000"):
+        assert part in printed
+    assert f"Model saving path is: {tmp_path}" in printed
+
+
+def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tmp_path):
+    command = [sys.executable, "-m", "unspeech.train", "--data", str(tiny_data)]
+    command += ["--dir", str(tmp_path / "model"), *tiny_options()]
+    environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as run:
+        log = tmp_path / "model" / "train_log.jsonl"
+        while run.poll() is None and (not log.exists() or '"step": 10' not in log.read_text()):
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    assert not (tmp_path / "model" / "final.ie.id").exists()
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "Going on from step" in again.stdout
+    assert (tmp_path / "model" / "final.ie.id").read_text() == (
+        tiny_model / "final.ie.id"
+    ).read_text()
+    steps = [json.loads(line)["step"] for line in log.open()]
+    assert steps == [5, 10, 15, 20, 25, 30]
+
+
+def test_max_minutes_ends_training_with_a_usable_model(tiny_data, tmp_path):
+    options = tiny_options(num_steps=100_000)
+    call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", "0.02", *options)
+    assert load_model(tmp_path).config.num_steps == 100_000
+    lines = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
+    assert lines[-1]["seconds"] < 60
+
+
+def test_a_trained_model_is_not_trained_again_and_not_overwritten(tiny_model, tiny_data, capsys):
+    before = (tiny_model / "model.weights.h5").stat().st_mtime_ns
+    call("train", "--data", tiny_data, "--dir", tiny_model, *tiny_options())
+    assert "nothing to do" in capsys.readouterr().out
+    message = call_fails("train", "--data", tiny_data, "--dir", tiny_model, *tiny_options(seed=2))
+    assert "another run's model" in message
+    assert "seed was 1, is 2" in message
+    assert (tiny_model / "model.weights.h5").stat().st_mtime_ns == before
+
+
+def test_another_corpus_is_another_run(tiny_model, tmp_path):
+    data = write_features(tmp_path / "data", voices(seed=9))
+    message = call_fails("train", "--data", data, "--dir", tiny_model, *tiny_options())
+    assert "training utterances differ" in message
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp_path, capsys):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(num_steps=15))
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options())
+    assert "Going on from step 15" in capsys.readouterr().out
+    assert (tmp_path / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--window_length", "many"], "window_length must be int, not 'many'"),
+        (["--batch_size", "1"], "batch_size is 1; at least 2"),
+        (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
+        (["--objective", "none"], "objective: there is no 'none'"),
+        (["--window_length", "8", "--window_neg_length", "8"], "cannot take windows of 8 frames"),
+        (["--window_length", "32"], "set tied_embeddings_transforms to false"),
+        (["--dropout_keep_prob", "0"], r"dropout_keep_prob must lie in (0, 1]"),
+        (["--window_length", "64", "--window_neg_length", "64"], "only 0 of 24 recordings"),
+    ],
+)
+def test_bad_settings(options, expected, tiny_data, tmp_path):
+    command = ["--data", tiny_data, "--dir", tmp_path / "model", *tiny_options(), *options]
+    assert expected in call_fails("train", *command)
+    assert not (tmp_path / "model" / "final.ie.id").exists()
+
+
+def test_bad_config_files(tiny_data, tmp_path):
+    common = ["--data", tiny_data, "--dir", tmp_path / "model"]
+    path = tmp_path / "conf.yaml"
+    assert f"{path}: no such file" in call_fails("train", *common, "--config", path)
+    path.write_text("windowlength: 64\n")
+    message = call_fails("train", *common, "--config", path)
+    assert f"{path}: unknown setting 'windowlength'" in message
+    path.write_text("- 64\n")
+    assert f"{path}: expected lines of" in call_fails("train", *common, "--config", path)
+    path.write_text("a: b: c\n")
+    assert f"{path}: not valid YAML" in call_fails("train", *common, "--config", path)
+
+
+def test_bad_features(tmp_path):
+    common = ["--dir", tmp_path / "model", *tiny_options()]
+    good = voices(6, 2)
+    cases = {
+        "s1-u0": (np.full((99, 40), np.nan, np.float32), "NaN or infinite value in frame 0"),
+        "s2-u1": (np.ones((99, 39), np.float32), "39 dimensions, the model expects 40"),
+    }
+    for utterance, (features, expected) in cases.items():
+        data = write_features(tmp_path / utterance, good | {utterance: features})
+        message = call_fails("train", "--data", data, *common)
+        assert f"{data}/feats.scp: utterance '{utterance}': " in message
+        assert expected in message
+    assert "feats.scp: no such file; run steps_unspeech/make_fbank.sh" in call_fails(
+        "train", "--data", tmp_path, *common
+    )
