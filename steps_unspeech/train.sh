@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 cmd=run_local.py   # how the job is run; see gpu_cmd in cmd.sh
-config=$UNSPEECH_ROOT/conf/unspeech_64.yaml
+config=$UNSPEECH_ROOT/conf/unspeech_64.yaml   # settings of the model and of training
 filelist=          # features to train on in place of a data directory
 num_steps=         # training length; default: the config's
 max_minutes=       # upper bound of the time that training takes

@@ -85,3 +85,12 @@ def tiny_model(tiny_data, tmp_path_factory) -> Path:
     model = tmp_path_factory.mktemp("exp") / "model"
     call("train", "--data", tiny_data, "--dir", model, *tiny_options())
     return model
+
+
+@pytest.fixture(scope="session")
+def kaldi() -> Path:
+    """A Kaldi checkout, whose scripts need not be compiled; tests without one are skipped."""
+    root = Path(os.environ.get("KALDI_ROOT") or "/nonexistent")
+    if not (root / "egs/wsj/s5/utils").is_dir():
+        pytest.skip("KALDI_ROOT names no Kaldi checkout")
+    return root

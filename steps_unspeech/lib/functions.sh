@@ -23,7 +23,7 @@ usage() {
       } else text = ""
       gsub(/_/, "-", name); sub(/\$UNSPEECH_ROOT\//, "", value)
       if (!options++) print "\nOptions, with their defaults:"
-      printf "  %-28s %s\n", "--" name " " value, text
+      printf "  %-30s %s\n", "--" name " " value, text
     }' "$0" >&2
   exit "${1:-1}"
 }

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Check the style of all code and run all tests, in .venv, which is made when it is missing.
+#
+# Usage: tests/run.sh [<pytest argument> ...]
+#  e.g.: tests/run.sh
+#        tests/run.sh tests/test_shell.py -k runner
+# Tests on real speech look for corpora in UNSPEECH_CORPORA, tests with Kaldi's scripts for a
+# checkout in KALDI_ROOT; they are skipped, with a message, where there is none.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+steps_unspeech/lib/setup_venv.sh --dev true
+. ./path.sh
+
+ruff check .
+ruff format --check .
+find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 | xargs -0 shellcheck -x
+python3 -m pytest --numprocesses 2 "$@"
