@@ -1,0 +1,273 @@
+"""Make a Kaldi data directory of a corpus: of another one, or of a folder of audio files.
+
+    python3 -m unspeech.corpus --out exp/demo/data/emodb corpora/emodb
+
+A folder with `wav.scp` or `feats.scp` is a data directory; in any other, each audio file is an
+utterance, named by its path. Paths become absolute, files are sorted as Kaldi wants them, and an
+utterance without a speaker is its own. The same call again finds its output and leaves it.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
+from unspeech.errors import UnspeechError, run_program
+from unspeech.tables import invert, read_table, write_table
+
+JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
+_SUFFIXES = {
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aif", ".aiff", ".au",
+    ".snd", ".caf", ".w64", ".rf64",
+}  # fmt: skip
+_MADE = ".made_by_corpus"  # digests of the files as we made them; later steps add and change files
+
+Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
+
+
+def read_data_dir(data: Path) -> tuple[Tables, list[str]]:
+    """Read a Kaldi data directory, with absolute paths and a speaker for every utterance.
+
+    Returns:
+        (the tables that the directory has, each for the same utterances; utterances left out
+        since `feats.scp` is there and lacks them).
+    Raises:
+        UnspeechError: for a malformed table, a missing audio or feature file, or an utterance
+            that `utt2spk` lacks.
+    """
+    tables: Tables = {}
+    utterances: list[str] = []
+    left_out: list[str] = []
+    if (data / "wav.scp").exists():
+        wav = read_table(data / "wav.scp")
+        tables["wav.scp"] = {u: _absolute_audio(u, entry, data) for u, entry in wav.items()}
+        segments = read_segments(data, wav)
+        utterances = list(segments or wav)
+        if segments:
+            tables["segments"] = read_table(data / "segments")
+    if (data / "feats.scp").exists():
+        feats = read_table(data / "feats.scp")
+        left_out = [utterance for utterance in utterances if utterance not in feats]
+        utterances = [u for u in utterances if u in feats] or list(feats)
+        tables["feats.scp"] = {u: _absolute_feats(u, feats[u], data) for u in utterances}
+    if (data / "utt2spk").exists():
+        utt2spk = read_table(data / "utt2spk")
+        for utterance in utterances:
+            if utterance not in utt2spk:
+                raise UnspeechError(
+                    f"{data / 'utt2spk'}: no speaker for utterance '{utterance}'; add a line "
+                    "for it, or remove the file if speakers are unknown"
+                )
+        tables["utt2spk"] = {utterance: utt2spk[utterance] for utterance in utterances}
+    else:
+        tables["utt2spk"] = {utterance: utterance for utterance in utterances}
+    wanted = set(utterances)
+    if "segments" in tables:
+        tables["segments"] = _only(tables["segments"], wanted)
+    elif "wav.scp" in tables:
+        tables["wav.scp"] = _only(tables["wav.scp"], wanted)
+    for name in ("text", "utt2dur", "utt2num_frames"):
+        if (data / name).exists():
+            tables[name] = _only(_read_loose(data / name), wanted)
+    if (data / "spk2gender").exists():
+        speakers = set(tables["utt2spk"].values())
+        tables["spk2gender"] = _only(read_table(data / "spk2gender"), speakers)
+    return tables, left_out
+
+
+def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
+    return {key: value for key, value in table.items() if key in keys}
+
+
+def _read_loose(path: Path) -> dict[str, str]:
+    """A table in which an entry may be empty, as transcripts are."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    fields = (line.split(maxsplit=1) for line in lines if line.strip())
+    return {key: rest[0].strip() if rest else "" for key, *rest in fields}
+
+
+def _absolute_audio(recording: str, entry: str, data: Path) -> str:
+    if is_pipe(entry):
+        return entry
+    try:
+        return str(find_file(entry, data).absolute())
+    except ValueError as error:
+        raise UnspeechError(
+            f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or remove "
+            "the line"
+        ) from None
+
+
+def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
+    file, place = re.fullmatch(r"(.*?)((?::\d+)?(?:\[[^\]]*\])?)", entry).groups()
+    if is_pipe(entry):
+        return entry
+    try:
+        return f"{find_file(file, data).absolute()}{place}"
+    except ValueError as error:
+        raise UnspeechError(
+            f"{data / 'feats.scp'}: utterance '{utterance}': {error}; make the features again"
+        ) from None
+
+
+def read_audio_folder(folder: Path) -> tuple[Tables, list[str]]:
+    """Make each audio file below a folder an utterance, named by its path there.
+
+    Returns:
+        (tables, files left out since their names are not those of audio); hidden files and
+        folders are in neither.
+    Raises:
+        UnspeechError: when there is no audio, or two files get one name.
+    """
+    wav: dict[str, str] = {}
+    left_out = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() not in _SUFFIXES:
+                left_out.append(str(path.relative_to(folder)))
+                continue
+            relative = path.relative_to(folder).with_suffix("")
+            utterance = re.sub(r"\s+", "_", "-".join(relative.parts))
+            if utterance in wav:
+                raise UnspeechError(
+                    f"{path} and {wav[utterance]} would both be utterance '{utterance}'; "
+                    "rename or remove one of them"
+                )
+            wav[utterance] = str(path.absolute())
+    if not wav:
+        found = f"only files of other kinds, such as {left_out[0]}" if left_out else "no file"
+        raise UnspeechError(
+            f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
+            f"files ({' '.join(sorted(_SUFFIXES))})"
+        )
+    return {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}, left_out
+
+
+def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final: Path) -> Tables:
+    """Join consecutive utterances of each speaker into files of about `seconds`.
+
+    Args:
+        data: data directory with audio.
+        tables: as read from it.
+        seconds: an utterance ends once it is as long; a rest shorter than half of that goes to
+            the speaker's utterance before it.
+        out: directory where `audio/` is written.
+        final: the name that `out` will have, for `wav.scp`.
+    Returns: tables of the joined utterances, `<speaker>-<number>`.
+    """
+    if "wav.scp" not in tables:
+        raise UnspeechError(f"{data}: joining utterances needs audio, and there is no wav.scp")
+    (out / "audio").mkdir()
+    audio = DataAudio(data, JOIN_RATE)
+    joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
+    if "text" in tables:
+        joined["text"] = {}
+    if "spk2gender" in tables:
+        joined["spk2gender"] = tables["spk2gender"]
+    for speaker, names in invert(tables["utt2spk"]).items():
+        decoded: dict[str, np.ndarray] = {}
+        for name, samples in audio.read(names.split()):
+            if isinstance(samples, AudioError):
+                raise samples
+            decoded[name] = samples
+        for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
+            utterance = f"{speaker}-{number:04d}"
+            file = Path("audio", f"{utterance.replace('/', '-')}.wav")
+            samples = np.concatenate([decoded[name] for name in group])
+            (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
+            joined["wav.scp"][utterance] = str(final.absolute() / file)
+            joined["utt2spk"][utterance] = speaker
+            joined["utt2dur"][utterance] = f"{len(samples) / JOIN_RATE:.3f}"
+            if "text" in tables:
+                words = [tables["text"].get(name, "") for name in group]
+                joined["text"][utterance] = " ".join(filter(None, words))
+    return joined
+
+
+def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]:
+    groups: list[list[str]] = []
+    length = enough
+    for name, samples in decoded.items():
+        if length >= enough:
+            groups.append([])
+            length = 0
+        groups[-1].append(name)
+        length += len(samples)
+    if len(groups) > 1 and length < enough / 2:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    return groups
+
+
+def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
+    """Write the data directory of a corpus; nothing is under its name before it is complete.
+
+    Raises:
+        UnspeechError: for a corpus that cannot be used (see `read_data_dir` and
+            `read_audio_folder`), or when `out` was made of something else.
+    """
+    if not corpus.is_dir():
+        raise UnspeechError(f"{corpus}: no such directory")
+    if (corpus / "wav.scp").exists() or (corpus / "feats.scp").exists():
+        tables, left_out = read_data_dir(corpus)
+        kind = "utterances that feats.scp lacks"
+    else:
+        tables, left_out = read_audio_folder(corpus)
+        kind = "files that are not audio"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        if join_seconds:
+            tables = join_utterances(corpus, tables, join_seconds, part, out)
+        tables["spk2utt"] = invert(tables["utt2spk"])
+        for name, table in tables.items():
+            write_table(part / name, table)
+        digests = {
+            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
+            for path in part.rglob("*")
+            if path.is_file()
+        }
+        write_table(part / _MADE, digests)
+        if not out.exists():
+            os.replace(part, out)
+        elif not (out / _MADE).exists() or read_table(out / _MADE) != digests:
+            raise UnspeechError(
+                f"{out}: exists and was not made of {corpus} as it is now; choose another "
+                "directory, or remove this one"
+            )
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    speakers = len(tables["spk2utt"])
+    print(f"{out}: {len(tables['utt2spk'])} utterances, {speakers} speakers, from {corpus}")
+    if left_out:
+        some = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")
+        print(f"Left out {len(left_out)} {kind}: {some}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", required=True, type=Path, help="data directory to write")
+    parser.add_argument(
+        "--join-seconds", "--join_seconds", type=float, default=0,
+        help="join consecutive utterances of a speaker until they are this long (0: never)",
+    )  # fmt: skip
+    parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
+    options = parser.parse_args()
+    make_data_dir(options.corpus, options.out, options.join_seconds)
+
+
+if __name__ == "__main__":
+    run_program(main)
