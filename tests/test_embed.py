@@ -3,9 +3,10 @@
 import kaldiio
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import call, call_fails, voices, write_features
 
-from unspeech.embed import Embedder, utterance_vector
+from unspeech.embed import Embedder, RowOptions, unit_mean
 from unspeech.errors import UnspeechError
 from unspeech.model import load_model
 
@@ -23,7 +24,7 @@ def model(tiny_model):
 def test_one_row_a_period_whatever_the_length(model, period):
     lengths = [1, 2, 9, 10, 11, 15, 16, 17, 100, 101]
     utterances = [(f"u{n}", noise(n)) for n in lengths]
-    rows = dict(Embedder(model, period).rows(utterances))
+    rows = dict(Embedder(model, RowOptions(genfeat_stride=period)).rows(utterances))
     assert list(rows) == [name for name, _ in utterances], "none is lost, order is kept"
     for n in lengths:
         assert rows[f"u{n}"].shape == (-(-n // period), 8)
@@ -32,7 +33,7 @@ def test_one_row_a_period_whatever_the_length(model, period):
 
 def test_row_is_its_window_and_the_last_is_repeated(model):
     features = noise(45)
-    ((_, rows),) = Embedder(model, 10).rows([("u", features)])
+    ((_, rows),) = Embedder(model, RowOptions(genfeat_stride=10)).rows([("u", features)])
     for row, start in enumerate([0, 10, 20]):
         expected = model.embed_targets(features[None, start : start + 16]).numpy()[0]
         np.testing.assert_allclose(rows[row], expected, atol=1e-5)
@@ -42,16 +43,20 @@ def test_row_is_its_window_and_the_last_is_repeated(model):
 
 def test_short_utterance_is_repeated_to_fill_a_window(model):
     features = noise(6)
-    ((_, rows),) = Embedder(model, 10).rows([("u", features)])
+    ((_, rows),) = Embedder(model, RowOptions(genfeat_stride=10)).rows([("u", features)])
     filled = np.concatenate([features, features, features])[None, :16]
     np.testing.assert_allclose(rows[0], model.embed_targets(filled).numpy()[0], atol=1e-5)
 
 
 def test_an_utterance_does_not_depend_on_its_neighbours_in_the_batch(model):
     features = noise(300)
-    ((_, alone),) = Embedder(model, 5).rows([("u", features)])
+    ((_, alone),) = Embedder(model, RowOptions(genfeat_stride=5)).rows([("u", features)])
     crowd = [(f"v{i}", noise(200 + i, seed=i + 1)) for i in range(400)]  # several chunks
-    together = dict(Embedder(model, 5).rows([*crowd[:200], ("u", features), *crowd[200:]]))
+    together = dict(
+        Embedder(model, RowOptions(genfeat_stride=5)).rows(
+            [*crowd[:200], ("u", features), *crowd[200:]]
+        )
+    )
     np.testing.assert_allclose(together["u"], alone, atol=1e-5)
     assert len(together) == 401
 
@@ -81,13 +86,13 @@ def test_utterances_program_tells_made_up_speakers_apart(tiny_model, tiny_data, 
     assert cosine[same & off_diagonal].mean() > cosine[~same].mean() + 0.1
 
 
-def test_utterance_vector_is_the_unit_mean():
-    np.testing.assert_allclose(utterance_vector(np.array([[3.0, 0], [3, 8]])), [0.6, 0.8])
+def test_unit_mean():
+    np.testing.assert_allclose(unit_mean(np.array([[3.0, 0], [3, 8]])), [0.6, 0.8])
 
 
 def test_bad_period(model):
-    with pytest.raises(UnspeechError, match="period must be at least 1"):
-        Embedder(model, 0)
+    with pytest.raises(UnspeechError, match="genfeat_stride must be at least 1"):
+        Embedder(model, RowOptions(genfeat_stride=0))
 
 
 def test_bad_input_leaves_nothing_under_a_final_name(tiny_model, tmp_path):
@@ -129,3 +134,80 @@ def test_incomplete_or_damaged_model(tiny_data, tiny_model, tmp_path):
         (tmp_path / name).write_bytes((tiny_model / name).read_bytes())
     (tmp_path / "model.weights.h5").write_bytes(b"not weights")
     assert "is damaged" in call_fails("embed", *options, "--model", tmp_path)
+
+
+def rows_of(model, features, **options):
+    ((_, rows),) = Embedder(model, RowOptions(**options)).rows([("u", features)])
+    return rows
+
+
+def windows_of(features, starts, length=16):
+    return np.stack([features[s : s + length] for s in starts])
+
+
+def test_padding_options(model):
+    features = noise(45)
+    extended = np.concatenate([features, np.repeat(features[-1:], 15, axis=0)])
+    expected = model.embed_targets(windows_of(extended, range(0, 45, 5))).numpy()
+    rows = rows_of(model, features, genfeat_stride=5, kaldi_normalize_to_input_length=True)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    unpadded = rows_of(
+        model, features, genfeat_stride=5, genfeat_interpolate_outputlength_padding=False
+    )
+    np.testing.assert_allclose(unpadded, expected[:6], atol=1e-5)  # starts 0 to 25
+
+
+def test_combined_contexts_features_and_mean(model):
+    features = noise(60)
+    plain = rows_of(model, features)
+    contexts = model.embed_contexts(windows_of(features, range(0, 41, 10))).numpy()
+    both = rows_of(model, features, genfeat_combine_contexts=True)
+    np.testing.assert_allclose(both[:, :8], plain, atol=1e-5)
+    np.testing.assert_allclose(both[:5, 8:], contexts, atol=1e-5)
+    with_fbank = rows_of(model, features, genfeat_combine_fbank=True)
+    np.testing.assert_array_equal(with_fbank[:, :40], features[::10])
+    np.testing.assert_allclose(with_fbank[:, 40:], plain, atol=1e-5)
+    mean = rows_of(model, features, genfeat_kaldi_meannorm=True)
+    np.testing.assert_allclose(mean, np.tile(unit_mean(plain), (6, 1)), atol=1e-5)
+    vector = rows_of(model, features, generate_speaker_vectors=True)
+    np.testing.assert_allclose(vector, plain.mean(axis=0, keepdims=True), atol=1e-5)
+    boosted = rows_of(model, features, genfeat_boost=True)
+    factor = 10 / (abs(plain.min()) + abs(plain.max()) / 2)
+    np.testing.assert_allclose(boosted, plain * factor, atol=1e-4)
+
+
+def test_segmentation_says_how_well_windows_go_together(model):
+    features = noise(80)
+    both = rows_of(model, features, genfeat_stride=8, genfeat_combine_contexts=True)
+    rows = rows_of(model, features, genfeat_stride=8, generate_fbank_segmentation=True)
+    np.testing.assert_array_equal(rows[:2, 8], 0)
+    logit = (both[3, :8] * both[5, 8:]).sum()  # rows two strides of 8 frames apart: one window
+    np.testing.assert_allclose(rows[5, 8], tf.sigmoid(logit), atol=1e-5)
+    logit = (both[1, :8] * both[5, 8:]).sum()
+    np.testing.assert_allclose(rows[5, 9], tf.sigmoid(logit), atol=1e-5)
+    with pytest.raises(UnspeechError, match="not a multiple of genfeat_stride 10"):
+        rows_of(model, features, generate_fbank_segmentation=True)
+
+
+def test_long_utterances_are_cut_and_joined(model):
+    crowd = [(f"u{i}", noise(50 + 7 * i, seed=i)) for i in range(12)]
+    whole = dict(Embedder(model, RowOptions(genfeat_stride=3)).rows(crowd))
+    pieces = dict(Embedder(model, RowOptions(genfeat_stride=3, genfeat_max_length=40)).rows(crowd))
+    assert list(whole) == list(pieces)
+    for name, rows in whole.items():
+        np.testing.assert_allclose(pieces[name], rows, atol=1e-5)
+
+
+def test_output_formats(tiny_model, tiny_data, tmp_path):
+    common = ["ivectors", "--feats", tiny_data / "feats.scp", "--model", tiny_model]
+    call("embed", *common, "--ark", tmp_path / "bin.ark")
+    call("embed", *common, "--ark", tmp_path / "text.ark", "--output-feat-format", "kaldi_text")
+    call("embed", *common, "--ark", tmp_path / "fea", "--output_feat_format", "unsup_challenge2017")
+    binary = kaldiio.load_scp(str(tmp_path / "bin.scp"))
+    text = kaldiio.load_scp(str(tmp_path / "text.scp"))
+    assert (tmp_path / "text.ark").read_text().startswith("s0-u0  [")
+    for name, rows in binary.items():
+        np.testing.assert_allclose(text[name], rows, atol=1e-4)
+        lines = np.loadtxt(tmp_path / "fea" / f"{name}.fea")
+        np.testing.assert_allclose(lines[:, 0], 0.08 + 0.1 * np.arange(len(rows)), atol=1e-6)
+        np.testing.assert_allclose(lines[:, 1:], rows, atol=1e-4)

@@ -83,7 +83,7 @@ def _iterate_ark(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 class ArkWriter:
-    """Write an ark with its scp; both get their names only when the block ends well.
+    """Write an ark, binary or text, with its scp; both get their names when the block ends well.
 
     The scp's entries point at the ark's final name, as given (Kaldi's habit: relative names
     stay relative to where the recipe runs).
@@ -92,8 +92,9 @@ class ArkWriter:
             writer.write("utterance", matrix)
     """
 
-    def __init__(self, ark: str | Path, scp: str | Path | None = None) -> None:
+    def __init__(self, ark: str | Path, scp: str | Path | None = None, text: bool = False) -> None:
         self.ark = Path(ark)
+        self.text = text
         self.scp = Path(scp) if scp else self.ark.with_suffix(".scp")
         self.count = 0
 
@@ -107,7 +108,9 @@ class ArkWriter:
         """Append a (frames, dim) matrix or a (dim,) vector as float32."""
         name = utterance.encode()
         self._lines.append(f"{utterance} {self.ark}:{self._file.tell() + len(name) + 1}\n")
-        kaldiio.save_ark(self._file, {utterance: np.asarray(array, dtype=np.float32)})
+        kaldiio.save_ark(
+            self._file, {utterance: np.asarray(array, dtype=np.float32)}, text=self.text
+        )
         self.count += 1
 
     def __exit__(self, kind, error, trace) -> None:

@@ -14,7 +14,8 @@ from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
 
 
-def _setting(default, help_text: str):
+def setting(default, help_text: str):
+    """A field of a dataclass of settings, with its default and the help of its option."""
     return dataclasses.field(default=default, metadata={"help": help_text})
 
 
@@ -23,34 +24,34 @@ class Config:
     """All that is needed to rebuild a model and to repeat its training. Lengths are in frames."""
 
     # Input
-    feat_size: int = _setting(40, "dimension of a feature frame")
-    window_length: int = _setting(64, "length of the target window")
-    window_neg_length: int = _setting(64, "length of a context window")
+    feat_size: int = setting(40, "dimension of a feature frame")
+    window_length: int = setting(64, "length of the target window")
+    window_neg_length: int = setting(64, "length of a context window")
     # Sampling
-    left_contexts: int = _setting(2, "context windows before the target, adjacent to it")
-    right_contexts: int = _setting(2, "context windows after the target, adjacent to it")
-    negative_samples: int = _setting(4, "negative pairs a target, each of two random windows")
-    batch_size: int = _setting(32, "targets a step")
-    heldout_fraction: float = _setting(0.05, "share of recordings kept to choose the best model")
+    left_contexts: int = setting(2, "context windows before the target, adjacent to it")
+    right_contexts: int = setting(2, "context windows after the target, adjacent to it")
+    negative_samples: int = setting(4, "negative pairs a target, each of two random windows")
+    batch_size: int = setting(32, "targets a step")
+    heldout_fraction: float = setting(0.05, "share of recordings kept to choose the best model")
     # Network
-    normalize_input: bool = _setting(
+    normalize_input: bool = setting(
         False, "shift and scale each feature dimension by its mean and deviation in training"
     )
-    embedding_transformation: str = _setting("Vgg16big", "encoder, by its name in the table")
-    tied_embeddings_transforms: bool = _setting(True, "one encoder for targets and contexts")
-    tied_final_embeddings_transforms: bool = _setting(False, "one head for targets and contexts")
-    fc_size: int = _setting(2048, "width of the layer before the embedding")
-    embedding_size: int = _setting(100, "dimension of an embedding")
-    dropout_keep_prob: float = _setting(0.9, "share of units kept between the two final layers")
-    unit_normalize_var: bool = _setting(True, "scale embeddings by one trained factor")
+    embedding_transformation: str = setting("Vgg16big", "encoder, by its name in the table")
+    tied_embeddings_transforms: bool = setting(True, "one encoder for targets and contexts")
+    tied_final_embeddings_transforms: bool = setting(False, "one head for targets and contexts")
+    fc_size: int = setting(2048, "width of the layer before the embedding")
+    embedding_size: int = setting(100, "dimension of an embedding")
+    dropout_keep_prob: float = setting(0.9, "share of units kept between the two final layers")
+    unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
     # Training
-    objective: str = _setting("logistic", "objective, by its name in the table")
-    num_steps: int = _setting(100_000, "training length in steps")
-    learn_rate: float = _setting(3e-4, "Adam's step size")
-    l2_reg: float = _setting(1e-4, "L2 penalty on weights, half the squared norm each")
-    gradient_clipping: float = _setting(10.0, "clip each weight's gradient at this norm; 0: never")
-    steps_per_checkpoint: int = _setting(200, "steps between reports, evaluations and checkpoints")
-    seed: int = _setting(1, "seed of initial weights, sampling and dropout")
+    objective: str = setting("logistic", "objective, by its name in the table")
+    num_steps: int = setting(100_000, "training length in steps")
+    learn_rate: float = setting(3e-4, "Adam's step size")
+    l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each")
+    gradient_clipping: float = setting(10.0, "clip each weight's gradient at this norm; 0: never")
+    steps_per_checkpoint: int = setting(200, "steps between reports, evaluations and checkpoints")
+    seed: int = setting(1, "seed of initial weights, sampling and dropout")
 
     @property
     def span(self) -> int:
@@ -135,10 +136,10 @@ def write_config(path: str | Path, config: Config) -> None:
         yaml.safe_dump(dataclasses.asdict(config), file, sort_keys=False)
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Give the parser one option for each setting; what is not given stays None."""
-    group = parser.add_argument_group("settings of the model, over those of --config")
-    for field in dataclasses.fields(Config):
+def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None:
+    """Give the parser one option for each field of a dataclass of settings; not given is None."""
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(kind):
         names = {f"--{field.name}", f"--{field.name.replace('_', '-')}"}
         group.add_argument(
             *sorted(names),
@@ -149,11 +150,16 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def given_options(options: argparse.Namespace, kind: type) -> dict:
+    """What the command line gave of the fields of a dataclass of settings, with their types."""
+    return {
+        field.name: _typed(field.name, getattr(options, field.name), field.type, "command line")
+        for field in dataclasses.fields(kind)
+        if getattr(options, field.name) is not None
+    }
+
+
 def config_from_options(options: argparse.Namespace, yaml_path: str | Path | None) -> Config:
     """Settings from the YAML file, overridden by what the command line gives."""
     values = read_yaml(yaml_path) if yaml_path else {}
-    for field in dataclasses.fields(Config):
-        given = getattr(options, field.name)
-        if given is not None:
-            values[field.name] = given
-    return make_config(values, yaml_path or "command line")
+    return make_config(values | given_options(options, Config), yaml_path or "command line")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from unspeech.config import (
     Config,
-    add_config_options,
+    add_options,
     config_from_options,
     make_config,
     read_yaml,
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument(
         "--max-minutes", "--max_minutes", type=float, help="stop after so many minutes of training"
     )
-    add_config_options(parser)
+    add_options(parser, Config, "settings of the model, over those of --config")
     options = parser.parse_args()
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
