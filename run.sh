@@ -63,11 +63,12 @@ flock -w 60 9 || die "another run is at work in $dir; wait for it, or give anoth
 
 require_files "$config"
 settings="corpus ${source_of[$train]:-demo}
-config $config $(md5sum < "$config" | cut -c 1-32)
+config $(basename "$config") $(file_key "$config")
 seed $seed"
 if [ -e "$dir/run.settings" ] && ! $overwrite; then
-  diff <(echo "$settings") "$dir/run.settings" >&2 || die "$dir is another run's (above: < now," \
-    "> then); give another --dir, or --overwrite true to make everything again"
+  difference=$(differences "$settings" "$dir/run.settings")
+  [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
+    "--overwrite true to make everything again"
 fi
 echo "$settings" > "$dir/run.settings.part"
 mv "$dir/run.settings.part" "$dir/run.settings"
@@ -76,8 +77,10 @@ setup_venv.sh --gpu "$gpu"
 
 # run_step <stage> <name> <last-output> <script> [<argument> ...]
 run_step() {
+  local script=$UNSPEECH_ROOT/steps_unspeech/$4 options=()
+  ! $overwrite || options=(--overwrite true)
   run_stage.py "$dir/log/stages.jsonl" "$1" "$2" "$3" \
-    "$UNSPEECH_ROOT/steps_unspeech/$4" --overwrite "$overwrite" "${@:5}"
+    "${script#"$PWD/"}" "${options[@]}" "${@:5}"
 }
 
 # Whether a stage is among those asked for.
@@ -87,7 +90,7 @@ wanted() {
 
 if wanted 0; then
   for name in "${names[@]}"; do
-    run_step 0 "data $name" "$dir/data/$name/utt2spk" \
+    run_step 0 "data $name" "$dir/data/$name" \
       import_corpus.sh --seed "$seed" "${source_of[$name]:-demo}" "$dir/data/$name"
   done
 fi
@@ -108,8 +111,9 @@ fi
 
 if wanted 2; then
   run_step 2 train "$dir/model/final.ie.id" \
-    train.sh --cmd "$gpu_cmd" --config "$config" --seed "$seed" --max-minutes "$max_minutes" \
-    --num-steps "$num_steps" "$dir/data/$train" "$dir/model"
+    train.sh --cmd "$gpu_cmd" --config "${config#"$PWD/"}" --seed "$seed" \
+    ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
+    "$dir/data/$train" "$dir/model"
 fi
 
 if wanted 3; then

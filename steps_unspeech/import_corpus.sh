@@ -9,6 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 seed=1             # of the demo corpus
+join_seconds=0.0   # join a speaker's consecutive utterances until they are so long; 0: never
 overwrite=false    # make it again, even if it was made of something else
 
 . parse_options.sh
@@ -17,11 +18,13 @@ corpus=$1
 data=$2
 
 if [ "$corpus" = demo ]; then
-  begin_step "$data/utt2spk" corpus=demo seed="$seed"
+  begin_step "$data" corpus=demo seed="$seed"
   python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --out "$data"
 else
-  listing=$(find -L "$corpus" -type f -printf '%P %s\n' 2> /dev/null | sort | md5sum)
-  begin_step "$data/utt2spk" corpus="$(realpath "$corpus")" files="${listing%% *}"
-  python3 -m unspeech.corpus --out "$data" "$corpus"
+  [ -d "$corpus" ] || die "$corpus: no such directory"
+  files=$(find -L "$corpus" -type f -printf '%P %s\n' | sort | md5sum)
+  begin_step "$data" corpus="$(realpath "$corpus")" files="md5:${files%% *}" \
+    join_seconds="$join_seconds"
+  python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" "$corpus"
 fi
-finish_step "$data/utt2spk"
+finish_step "$data"

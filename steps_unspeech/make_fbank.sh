@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make log-FBANK features of a data directory, not normalised: feats.scp and utt2num_frames.
+# Make log-FBANK features of a data directory, not normalised: feats.scp, utt2num_frames, utt2dur.
 #
 # Usage: steps_unspeech/make_fbank.sh [options] <data-dir> [<log-dir> [<fbank-dir>]]
 #  e.g.: steps_unspeech/make_fbank.sh --nj 8 --cmd run.pl data/train exp/fbank/log exp/fbank
@@ -12,7 +12,7 @@ nj=4
 cmd=run_local.py   # how jobs are run; see cmd.sh
 fbank_config=$UNSPEECH_ROOT/conf/fbank.conf   # options of Kaldi's compute-fbank-feats
 seed=1             # of the dither
-max_failed_fraction=0.1   # of utterances that cannot be used, of all
+max_failed_fraction=0.05   # of utterances that cannot be used, of all
 overwrite=false    # make them again, even if they were made otherwise
 
 . parse_options.sh
@@ -46,7 +46,8 @@ $cmd JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
   python3 -m unspeech.fbank --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$fbank_config" --seed "$seed" --max-failed-fraction "$max_failed_fraction" \
   "${kaldi[@]}" --ark "$out.ark" --scp "$out.scp" \
-  --num-frames "$split/num_frames.JOB" --failed "$split/failed.JOB"
+  --num-frames "$split/num_frames.JOB" --durations "$split/durations.JOB" \
+  --failed "$split/failed.JOB"
 
 join_text "$split/failed.JOB" "$nj" "$log/failed_utterances"
 if [ -s "$log/failed_utterances" ]; then
@@ -54,5 +55,6 @@ if [ -s "$log/failed_utterances" ]; then
     "could not be used; their names and why: $log/failed_utterances"
 fi
 join_jobs "$split/num_frames.JOB" "$nj" "$data/utt2num_frames"
+join_jobs "$split/durations.JOB" "$nj" "$data/utt2dur"
 join_jobs "$out.scp" "$nj" "$data/feats.scp"
 finish_step "$data/feats.scp"

@@ -14,5 +14,6 @@ steps_unspeech/lib/setup_venv.sh --dev true
 
 ruff check .
 ruff format --check .
-find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 | xargs -0 shellcheck -x
+find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 |
+  xargs -0 shellcheck -x .ci/run
 python3 -m pytest --numprocesses 2 "$@"

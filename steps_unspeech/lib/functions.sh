@@ -115,6 +115,25 @@ file_key() {
   if [ -e "$origin" ]; then cat "$1" "$origin"; else cat "$1"; fi | md5sum | cut -c 1-32
 }
 
+# differences <now> <file>: how lines `name value` differ from a file's, in words; nothing if they
+# do not.
+differences() {
+  awk '
+    { value = substr($0, length($1) + 2) }
+    NR == FNR { now[$1] = value; names[++count] = $1; next }
+    { old[$1] = value; if (!($1 in now)) names[++count] = $1 }
+    END {
+      for (i = 1; i <= count; i++) {
+        name = names[i]
+        if (name in now && name in old && now[name] == old[name]) continue
+        if (now[name] ~ /^md5:/ && old[name] ~ /^md5:/) text = name " is another one now"
+        else text = name " was \"" old[name] "\", is \"" now[name] "\""
+        printf "%s%s", separator, text
+        separator = "; "
+      }
+    }' <(echo "$1") "$2"
+}
+
 # begin_step <last-output> [name=value ...] [-- file ...]
 # Ends the script when the output is complete already, or with an error when it was made from
 # something else. With overwrite=true in the script, forgets the old output first.
@@ -131,17 +150,17 @@ begin_step() {
     done
     while [ $# -gt 1 ]; do
       shift
-      echo "$(basename "$1") $(file_key "$1")"
+      echo "$(basename "$1") md5:$(file_key "$1")"
     done
   )
   if "${overwrite:-false}"; then
-    rm -rf "$made" "$making" "$output" "$state".done
+    rm -rf "$made" "$making" "$output" "$state.done"
   fi
   for origin in "$made" "$making"; do
     [ -e "$origin" ] || continue
-    difference=$(diff <(echo "$now") "$origin" | sed -n 's/^< \([^ ]*\).*/\1/p; s/^> \([^ ]*\).*/\1/p' | sort -u | paste -sd ,) || true
-    [ -z "$difference" ] || die "$output was made with other inputs or options ($difference);" \
-      "give another directory, or --overwrite true to make it again"
+    difference=$(differences "$now" "$origin")
+    [ -z "$difference" ] || die "$output was made otherwise: $difference; give another directory," \
+      "or --overwrite true to make it again"
   done
   if [ -e "$made" ] && [ -e "$output" ]; then
     echo "$output is complete already: nothing to do"
