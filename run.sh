@@ -58,7 +58,7 @@ for each in "${evals[@]}"; do
 done
 
 mkdir -p "$dir/log"
-exec 9> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
+exec 9>> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
 flock -w 60 9 || die "another run is at work in $dir; wait for it, or give another --dir"
 
 require_files "$config"
@@ -69,9 +69,10 @@ if [ -e "$dir/run.settings" ] && ! $overwrite; then
   difference=$(differences "$settings" "$dir/run.settings")
   [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
     "--overwrite true to make everything again"
+else
+  echo "$settings" > "$dir/run.settings.part"
+  mv "$dir/run.settings.part" "$dir/run.settings"
 fi
-echo "$settings" > "$dir/run.settings.part"
-mv "$dir/run.settings.part" "$dir/run.settings"
 
 setup_venv.sh --gpu "$gpu"
 

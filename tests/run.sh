@@ -16,4 +16,4 @@ ruff check .
 ruff format --check .
 find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 |
   xargs -0 shellcheck -x .ci/run
-python3 -m pytest --numprocesses 2 "$@"
+python3 -m pytest --numprocesses 2 --dist loadfile "$@"

@@ -1,7 +1,10 @@
 """What the tests of shell scripts share."""
 
+import hashlib
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,3 +27,17 @@ def run_bash(script: str, cwd=None, **environment) -> subprocess.CompletedProces
     """Run lines of bash as a step would: with path.sh sourced, ending on the first error."""
     head = f'set -euo pipefail\n. "{ROOT}/path.sh"\n'
     return run("bash", "-c", head + script, cwd=cwd, **environment)
+
+
+def copy_checkout(to: Path) -> Path:
+    """A checkout of its own whose .venv counts as set up: it calls the tests' own Python."""
+    unwanted = shutil.ignore_patterns(".git", ".venv*", "exp", "data", "tests", ".*_cache")
+    shutil.copytree(ROOT, to, ignore=unwanted)
+    python = to / ".venv/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    files = sorted(to.glob("requirements*.txt"))
+    key = hashlib.md5(b"".join(file.read_bytes() for file in files), usedforsecurity=False)
+    (to / ".venv/installed").write_text(f"{to} requirements-cpu.txt {key.hexdigest()}\n")
+    return to

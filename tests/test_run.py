@@ -1,0 +1,198 @@
+"""The whole chain, ./run.sh, on a tiny corpus of made-up voices."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import TINY
+from shell import copy_checkout, run
+
+from unspeech.archives import iterate_arrays
+from unspeech.tables import read_table, write_table
+
+RATE = 16000
+SETTINGS = TINY | {"normalize_input": True}
+
+
+def write_corpus(corpus: Path, speakers: int, utterances: int) -> Path:
+    """Voices are harmonic tones in noise: a pitch and a tilt each, paths relative to the corpus."""
+    rng = np.random.default_rng(0)
+    utt2spk = {}
+    for s in range(speakers):
+        pitch, tilt = 90 * 1.25**s, rng.uniform(0.5, 2)
+        for u in range(utterances):
+            time_ = np.arange(int(RATE * rng.uniform(1.5, 2.5))) / RATE
+            harmonics = np.arange(1, 20)
+            waves = np.sin(2 * np.pi * pitch * harmonics[:, None] * time_)
+            samples = (harmonics[:, None] ** -tilt * waves).sum(axis=0)
+            samples = 0.05 * samples + 0.01 * rng.normal(size=len(time_))
+            utt2spk[f"s{s}-u{u}"] = f"s{s}"
+            path = corpus / f"audio/s{s}-u{u}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, samples, RATE)
+    write_table(corpus / "wav.scp", {u: f"audio/{u}.wav" for u in utt2spk})
+    write_table(corpus / "utt2spk", utt2spk)
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A checkout with two corpora and the settings of a tiny model."""
+    place = copy_checkout(tmp_path_factory.mktemp("place") / "checkout")
+    write_corpus(place / "corpora/train", speakers=6, utterances=5)
+    write_corpus(place / "corpora/test", speakers=3, utterances=4)
+    (place / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return place
+
+
+def command(place: Path, *options) -> list:
+    corpora = ["--corpus", "corpora/train", "--eval-corpus", "corpora/test"]
+    return [place / "run.sh", *corpora, "--config", "tiny.yaml", *map(str, options)]
+
+
+@pytest.fixture(scope="module")
+def finished(place) -> tuple[Path, subprocess.CompletedProcess]:
+    """A finished run's directory, and what it said."""
+    result = run(*command(place), cwd=place, KALDI_ROOT="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return place / "exp/train", result
+
+
+def test_the_chain_leaves_what_the_contract_says(place, finished, monkeypatch):
+    directory, result = finished
+    monkeypatch.chdir(place)  # scp files hold paths relative to where run.sh was called
+    assert result.stdout.splitlines()[-1] == "exp/train/report.html"
+    assert (directory / "report.html").stat().st_size > 1000
+    for name, count in (("train", 30), ("test", 12)):
+        ivectors = dict(iterate_arrays(directory / f"ivectors/{name}/ivector_online.scp"))
+        frames = read_table(directory / f"data/{name}/utt2num_frames")
+        assert {u: len(rows) for u, rows in ivectors.items()} == {
+            u: -(-int(n) // 10) for u, n in frames.items()
+        }
+        assert (directory / f"ivectors/{name}/ivector_period").read_text() == "10\n"
+        ids = [directory / f"{d}/final.ie.id" for d in ("model", f"ivectors/{name}")]
+        assert ids[0].read_text() == ids[1].read_text()
+        vectors = dict(iterate_arrays(directory / f"embeddings/{name}/embedding.scp"))
+        assert len(vectors) == count
+        np.testing.assert_allclose([np.linalg.norm(v) for v in vectors.values()], 1, rtol=1e-5)
+        assert len(read_table(directory / f"clusters/{name}/utt2spk")) == count
+        assert len(read_table(directory / f"data/{name}_clustered/utt2spk")) == count
+        scores = json.loads((directory / f"eval/{name}/scores.json").read_text())
+        assert scores["utterances"] == count
+        assert 0 <= scores["eer"] <= 100
+
+
+def test_stages_are_measured(finished):
+    directory, _ = finished
+    lines = (directory / "log/stages.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [r["stage"] for r in records] == sorted(r["stage"] for r in records)
+    assert {r["stage"] for r in records} == set(range(7))
+    (train,) = (r for r in records if r["name"] == "train")
+    assert train["seconds"] > 0
+    assert train["peak_mb"] > 100
+    assert train["command"].startswith("steps_unspeech/train.sh ")
+
+
+def state(directory: Path) -> dict[Path, int]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_second_call_does_nothing(place, finished):
+    directory, _ = finished
+    before = state(directory)
+    result = run(*command(place), cwd=place, KALDI_ROOT="")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "exp/train/report.html"
+    assert state(directory) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "2"], 'exp/train is another run\'s: seed was "1", is "2"'),
+        (["--corpus", "corpora/test", "--eval-corpus", ""], "exp/train is another run's: corpus"),
+        (["--config", "conf/demo.yaml"], "exp/train is another run's: config"),
+        (["--num-steps", "31"], 'final.ie.id was made otherwise: num_steps was "", is "31"'),
+    ],
+)
+def test_another_runs_directory_is_kept(place, finished, options, message):
+    directory, _ = finished
+    before = state(directory)
+    result = run(*command(place, "--dir", "exp/train", *options), cwd=place, KALDI_ROOT="")
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert state(directory) == before
+
+
+def test_killed_at_any_moment_it_goes_on(place, finished):
+    """kill -9 when a file appears, again and again, gives the undisturbed run's output."""
+    reference, _ = finished
+    directory = place / "exp/killed"
+    for sign in ("data/train/wav.scp", "fbank/train/*.ark", "model/checkpoints/*.index",
+                 "ivectors/test/log/*", "clusters/train/utt2spk"):  # fmt: skip
+        process = subprocess.Popen(
+            command(place, "--dir", "exp/killed"),
+            cwd=place,
+            env={**os.environ, "KALDI_ROOT": ""},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while not list(directory.glob(sign)) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    result = run(*command(place, "--dir", "exp/killed"), cwd=place, KALDI_ROOT="")
+    assert result.returncode == 0, result.stderr
+    for name in ("ivectors/train/ivector_online.1.ark", "ivectors/test/ivector_online.1.ark",
+                 "clusters/train/utt2spk", "clusters/test/utt2spk"):  # fmt: skip
+        assert (directory / name).read_bytes() == (reference / name).read_bytes(), name
+
+
+def test_two_runs_do_not_share_a_directory(place, tmp_path):
+    (tmp_path / "exp").mkdir()
+    holder = subprocess.Popen(["flock", tmp_path / "exp/.lock", "sleep", "60"])
+    script = (place / "run.sh").read_text().replace("flock -w 60", "flock -w 0.1")
+    (place / "impatient.sh").write_text(script)
+    while not (tmp_path / "exp/.lock").exists():
+        time.sleep(0.01)
+    result = run("bash", place / "impatient.sh", "--dir", tmp_path / "exp", cwd=place)
+    holder.kill()
+    holder.wait()
+    assert result.returncode == 1
+    assert "another run is at work" in result.stderr
+
+
+def fails(place: Path, *options) -> str:
+    """Call run.sh with a corpus that it must refuse; returns its message."""
+    result = run(place / "run.sh", *options, cwd=place, KALDI_ROOT="")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_bad_corpora(place, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/notes.wav").write_text("not audio\n")
+    for corpus in ("nonexistent", "empty", "text"):
+        message = fails(place, "--corpus", tmp_path / corpus, "--dir", tmp_path / f"exp-{corpus}")
+        assert f"{tmp_path}/{corpus}" in message
+        assert not (tmp_path / f"exp-{corpus}/data/{corpus}/feats.scp").exists()
+
+
+def test_two_corpora_of_one_name(place):
+    message = fails(place, "--corpus", "corpora/test", "--eval-corpus", "elsewhere/test")
+    assert "two corpora are called 'test'" in message
+
+
+def test_missing_config(place):
+    assert "none.yaml: no such file" in fails(place, "--config", "none.yaml")
