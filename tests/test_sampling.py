@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
+from unspeech.alignments import Unit, read_ctm
 from unspeech.config import make_config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
-from unspeech.sampling import ContextSampler, recordings_of, split_heldout
+from unspeech.sampling import (
+    ContextSampler,
+    recordings_of,
+    split_heldout,
+    units_of,
+    usable_utterances,
+)
 
 
 def counting_corpus(lengths: list[int]) -> Corpus:
@@ -83,13 +90,13 @@ def test_batch_depends_on_seed_stream_and_step_alone():
         assert not np.array_equal(first.targets, other.targets)
 
 
-def test_split_keeps_recordings_apart_and_lists_short_utterances():
+def test_split_keeps_recordings_apart_and_leaves_short_utterances_out():
     config = settings(window_length=4, window_neg_length=4, heldout_fraction=0.3)
     corpus = counting_corpus([30, 30, 30, 30, 19, 30, 30, 30, 30, 30])
     recordings = ["a", "a", "b", "b", "b", "c", "c", "d", "d", "e"]
-    train, heldout, short = split_heldout(corpus, recordings, config)
-    assert sorted([*train, *heldout, *short]) == list(range(10))
-    assert list(short) == [4]
+    usable = usable_utterances(corpus, config)
+    train, heldout = split_heldout(usable, recordings, config)
+    assert sorted([*train, *heldout]) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert not {recordings[i] for i in train} & {recordings[i] for i in heldout}
     assert len({recordings[i] for i in heldout}) == 2
 
@@ -98,7 +105,7 @@ def test_too_few_long_utterances_says_how_many_and_what_to_do():
     config = settings(window_length=4, window_neg_length=4)
     corpus = counting_corpus([30, 19, 19, 30, 30])
     with pytest.raises(UnspeechError, match=r"only 3 of 5 recordings .* 20 frames.*lower window"):
-        split_heldout(corpus, list("abcde"), config)
+        split_heldout(usable_utterances(corpus, config), list("abcde"), config)
 
 
 def test_recordings_come_from_segments_and_ignore_speed_perturbation(tmp_path):
@@ -108,3 +115,79 @@ def test_recordings_come_from_segments_and_ignore_speed_perturbation(tmp_path):
         "sp0.9-u1 sp0.9-talk 0 1\nsp1.1-u2 sp1.1-talk 1 2\nu1 talk 0 1\nu2 talk 1 2\n"
     )
     assert recordings_of(utterances, tmp_path) == ["talk"] * 4
+
+
+@pytest.mark.parametrize(("left_gap", "right_gap", "expected"), [(1, 1, [0, 16]), (0, 2, [0, 4])])
+def test_gaps_leave_out_the_nearest_windows(left_gap, right_gap, expected):
+    config = settings(window_length=4, window_neg_length=4, left_gap=left_gap, right_gap=right_gap)
+    batch = sampler(counting_corpus([20] * 10), config).batch(1)  # 20 frames: one position
+    assert (batch.targets[:, 0, 1] == 8).all()
+    np.testing.assert_array_equal(batch.contexts[0, :, 0, 1], expected)
+
+
+def test_without_2x_neg_each_target_meets_other_contexts():
+    config = settings(
+        window_length=4, window_neg_length=4, sample_2x_neg="false", negative_samples=3
+    )
+    negatives = sampler(counting_corpus([40] * 20), config).batch(3).negatives
+    np.testing.assert_array_equal(negatives[:, 0], np.repeat(np.arange(8), 3))
+    assert (negatives[:, 0] != negatives[:, 1] // 4).all()
+
+
+def test_within_speakers_both_windows_of_a_negative_pair_are_one_speakers():
+    corpus = counting_corpus([40] * 23)
+    speakers = [f"s{u // 5}" for u in range(23)]  # the fifth has three utterances
+    config = settings(window_length=4, window_neg_length=4, spk2utt="given", batch_size=16)
+    usable = usable_utterances(corpus, config, speakers)
+    np.testing.assert_array_equal(np.flatnonzero(~usable), [20, 21, 22])
+    own = ContextSampler(corpus, np.flatnonzero(usable), config, 0, speakers)
+    batch = own.batch(1)
+    of_target = batch.targets[:, 0, 0].astype(int)
+    of_context = batch.contexts[:, :, 0, 0].astype(int).ravel()
+    assert len(set(of_target)) == 16
+    for target, context in batch.negatives:
+        left, right = of_target[target], of_context[context]
+        assert left != right
+        assert speakers[left] == speakers[right]
+
+
+def test_aligned_units_are_the_windows():
+    corpus = counting_corpus([50] * 6)
+    ends = [7, 10, 21, 26, 28, 40, 50]
+    starts = [0, *ends[:-1]]
+    units = [[Unit(s, e, "a") for s, e in zip(starts, ends, strict=True)]] * 6
+    config = settings(
+        ali_ctm="given", embedding_transformation="Dynamic_LSTM", left_gap=1, right_gap=0
+    )
+    rows = ContextSampler(corpus, np.arange(6), config, 0, units=units)
+    seen = set()
+    for step in range(30):
+        batch = rows.batch(step)
+        assert batch.contexts.shape[1] == config.contexts == 3
+        for i in range(8):
+            target = int(batch.targets[i, 0, 1])
+            at = starts.index(target)
+            seen.add(at)
+            assert batch.target_lengths[i] == ends[at] - target
+            assert (batch.targets[i, batch.target_lengths[i] :] == 0).all()
+            for context, length, position in zip(
+                batch.contexts[i], batch.context_lengths[i], [at - 2, at + 1, at + 2], strict=True
+            ):
+                assert context[0, 1] == starts[position]
+                assert length == ends[position] - starts[position]
+                assert (context[length:] == 0).all()
+    assert seen == {2, 3, 4}
+
+
+def test_ctm_is_read_in_frames_and_bad_lines_are_named(tmp_path):
+    ctm = tmp_path / "ali.ctm"
+    ctm.write_text("u0 1 0.00 0.07 SIL\nu0 1 0.07 0.29 a\nu9 1 0.00 0.50 b\n")
+    alignments = read_ctm(ctm)
+    assert alignments["u0"] == [Unit(0, 7, "SIL"), Unit(7, 36, "a")]
+    corpus = counting_corpus([30, 30])
+    assert units_of(corpus, alignments, ctm) == [[Unit(0, 7, "SIL")], []]
+    with pytest.raises(UnspeechError, match="no unit of any utterance, such as 'u0'"):
+        units_of(corpus, {"other": alignments["u0"]}, ctm)
+    ctm.write_text("u0 1 0.00 0.07 SIL\nu0 1 0.07\n")
+    with pytest.raises(UnspeechError, match=r"ali.ctm:2: expected '<utterance> <channel>"):
+        read_ctm(ctm)

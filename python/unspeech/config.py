@@ -13,6 +13,8 @@ import yaml
 from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
 
+SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
+
 
 def setting(default, help_text: str):
     """A field of a dataclass of settings, with its default and the help of its option."""
@@ -28,9 +30,19 @@ class Config:
     window_length: int = setting(64, "length of the target window")
     window_neg_length: int = setting(64, "length of a context window")
     # Sampling
-    left_contexts: int = setting(2, "context windows before the target, adjacent to it")
-    right_contexts: int = setting(2, "context windows after the target, adjacent to it")
-    negative_samples: int = setting(4, "negative pairs a target, each of two random windows")
+    left_contexts: int = setting(2, "windows before the target, those of the gap included")
+    right_contexts: int = setting(2, "windows after the target, those of the gap included")
+    left_gap: int = setting(0, "how many of the windows just before the target to leave out")
+    right_gap: int = setting(0, "how many of the windows just after the target to leave out")
+    ali_ctm: str = setting("", "CTM file: its units are the windows; needs a Dynamic_ encoder")
+    negative_samples: int = setting(4, "negative pairs a target")
+    sample_2x_neg: bool = setting(
+        True, "both windows of a negative pair are drawn at random; else each target with others"
+    )
+    spk2utt: str = setting("", "draw negative pairs within the speakers of this file")
+    minimum_speaker_length: int = setting(
+        4, "with spk2utt: leave out speakers with fewer utterances"
+    )
     batch_size: int = setting(32, "targets a step")
     heldout_fraction: float = setting(0.05, "share of recordings kept to choose the best model")
     # Network
@@ -59,11 +71,21 @@ class Config:
         contexts = self.left_contexts + self.right_contexts
         return self.window_length + contexts * self.window_neg_length
 
+    @property
+    def contexts(self) -> int:
+        """Context windows of a target, and so its positive pairs."""
+        return self.left_contexts - self.left_gap + self.right_contexts - self.right_gap
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the encoder takes windows of any length."""
+        return self.embedding_transformation.startswith("Dynamic_")
+
 
 _AT_LEAST = {
     "feat_size": 1, "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
-    "right_contexts": 0, "negative_samples": 0, "batch_size": 2, "fc_size": 1,
-    "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
+    "right_contexts": 0, "left_gap": 0, "right_gap": 0, "negative_samples": 0, "batch_size": 2,
+    "fc_size": 1, "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
     "gradient_clipping": 0, "learn_rate": 0, "seed": 0,
 }  # fmt: skip
 
@@ -87,8 +109,19 @@ def make_config(values: dict, source: str | Path) -> Config:
     for name, least in _AT_LEAST.items():
         if getattr(config, name) < least:
             raise UnspeechError(f"{source}: {name} is {getattr(config, name)}; at least {least}")
-    if config.left_contexts + config.right_contexts == 0:
-        raise UnspeechError(f"{source}: left_contexts and right_contexts are 0: no positive pairs")
+    if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
+        raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
+    if config.contexts == 0:
+        raise UnspeechError(f"{source}: no context windows, so no positive pairs: more contexts")
+    if config.ali_ctm and not config.dynamic:
+        raise UnspeechError(
+            f"{source}: units of ali_ctm have any length; embedding_transformation "
+            f"{config.embedding_transformation} does not take them: use a Dynamic_ one"
+        )
+    if config.spk2utt and config.batch_size % SPEAKER_DRAWS:
+        raise UnspeechError(
+            f"{source}: with spk2utt batch_size must be divisible by {SPEAKER_DRAWS}"
+        )
     if not 0 < config.dropout_keep_prob <= 1:
         raise UnspeechError(f"{source}: dropout_keep_prob must lie in (0, 1]")
     if not 0 < config.heldout_fraction < 1:

@@ -32,6 +32,18 @@ class Corpus:
         """(frames, dim) view of one utterance."""
         return self.frames[self.starts[index] : self.starts[index + 1]]
 
+    def windows(self, utterances: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+        """Cut windows of one length.
+
+        Args:
+            utterances: (n,) indices.
+            starts: (n,) first frame of each window in its utterance.
+            length: frames.
+        Returns:
+            (n, length, dim) float32.
+        """
+        return self.frames[(self.starts[utterances] + starts)[:, None] + np.arange(length)]
+
 
 def feature_file(data: str | Path) -> Path:
     """The feature file of a data directory, or the `.scp`/`.ark` file itself.

@@ -59,36 +59,48 @@ class UnspeechModel(keras.Model):
         self.input_mean.assign(frames.mean(axis=0, dtype=np.float64))
         self.input_deviation.assign(frames.std(axis=0, dtype=np.float64) + 1e-3)
 
-    def embed_targets(self, windows: tf.Tensor) -> tf.Tensor:
-        """(windows, window_length, dim) to (windows, embedding), without dropout."""
-        return self._finish(self.target_head(self.target_encoder(self._input(windows))))
+    def embed_targets(self, windows: tf.Tensor, lengths: tf.Tensor | None = None) -> tf.Tensor:
+        """(windows, frames, dim) to (windows, embedding), without dropout.
 
-    def embed_contexts(self, windows: tf.Tensor) -> tf.Tensor:
-        """(windows, window_neg_length, dim) to (windows, embedding), without dropout."""
-        return self._finish(self.context_head(self.context_encoder(self._input(windows))))
+        With a dynamic encoder, (windows,) int32 `lengths` say how many frames of each count.
+        """
+        return self._finish(self.target_head(self._encode(self.target_encoder, windows, lengths)))
+
+    def embed_contexts(self, windows: tf.Tensor, lengths: tf.Tensor | None = None) -> tf.Tensor:
+        """As `embed_targets`, with the context encoder and head."""
+        return self._finish(self.context_head(self._encode(self.context_encoder, windows, lengths)))
 
     def embed_batch(
-        self, targets: tf.Tensor, contexts: tf.Tensor, dropout_seed: tf.Tensor | None = None
+        self,
+        targets: tf.Tensor,
+        contexts: tf.Tensor,
+        target_lengths: tf.Tensor | None = None,
+        context_lengths: tf.Tensor | None = None,
+        dropout_seed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Embed each window of a step once.
 
         Args:
-            targets: (batch, window_length, dim).
-            contexts: (batch, contexts, window_neg_length, dim).
-            dropout_seed: (2,) int32; None for no dropout.
+            targets: (batch, frames, dim).
+            contexts: (batch, contexts, frames, dim).
+            target_lengths: (batch,) int32, for dynamic encoders.
+            context_lengths: (batch, contexts) int32, for dynamic encoders.
+            dropout_seed: (2,) int32; None for no dropout and no updates of moving averages.
         Returns:
             (batch, embedding) and (batch, contexts, embedding).
         """
         batch, count = contexts.shape[:2]
-        targets = self._input(targets)
-        flat = self._input(tf.reshape(contexts, [-1, *contexts.shape[2:]]))
+        flat = tf.reshape(contexts, [-1, tf.shape(contexts)[2], contexts.shape[3]])
+        flat.set_shape([batch * count, *contexts.shape[2:]])
+        flat_lengths = None if context_lengths is None else tf.reshape(context_lengths, [-1])
         training = dropout_seed is not None
-        if self.target_encoder is self.context_encoder:
-            encoded = self.target_encoder(tf.concat([targets, flat], axis=0), training=training)
+        if self.target_encoder is self.context_encoder and not self.config.dynamic:
+            windows = tf.concat([targets, flat], axis=0)
+            encoded = self._encode(self.target_encoder, windows, None, training)
             encoded_targets, encoded_contexts = encoded[:batch], encoded[batch:]
         else:
-            encoded_targets = self.target_encoder(targets, training=training)
-            encoded_contexts = self.context_encoder(flat, training=training)
+            encoded_targets = self._encode(self.target_encoder, targets, target_lengths, training)
+            encoded_contexts = self._encode(self.context_encoder, flat, flat_lengths, training)
         context_seed = None if dropout_seed is None else dropout_seed + tf.constant([0, 1 << 30])
         return (
             self._finish(self.target_head(encoded_targets, dropout_seed)),
@@ -97,6 +109,20 @@ class UnspeechModel(keras.Model):
                 [batch, count, self.config.embedding_size],
             ),
         )
+
+    def _encode(
+        self,
+        encoder: keras.Model,
+        windows: tf.Tensor,
+        lengths: tf.Tensor | None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        windows = self._input(windows)
+        if not self.config.dynamic:
+            return encoder(windows, training=training)
+        if lengths is None:
+            lengths = tf.fill([tf.shape(windows)[0]], tf.shape(windows)[1])
+        return encoder([windows, lengths], training=training)
 
     def _input(self, windows: tf.Tensor) -> tf.Tensor:
         if not self.config.normalize_input:

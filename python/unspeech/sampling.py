@@ -1,16 +1,18 @@
-"""Which windows a training step sees: targets, their contexts, and random pairs.
+"""Which windows a training step sees: targets, their contexts, and negative pairs.
 
 A step's windows depend on the seed and the step's number alone, so a run that was killed sees
 after its restart what it would have seen without it.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from unspeech.config import Config
+from unspeech.alignments import Unit
+from unspeech.config import SPEAKER_DRAWS, Config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
 from unspeech.tables import read_table
@@ -21,15 +23,19 @@ class Batch:
     """The windows of one step, and which of them form negative pairs.
 
     Attributes:
-        targets: (batch, window_length, dim) float32.
-        contexts: (batch, contexts, window_neg_length, dim) float32; `targets[i]` with each of
+        targets: (batch, frames, dim) float32.
+        contexts: (batch, contexts, frames, dim) float32; `targets[i]` with each of
             `contexts[i]` is a positive pair.
+        target_lengths: (batch,) int32 frames of each target; what follows them is zero.
+        context_lengths: (batch, contexts) int32 likewise.
         negatives: (pairs, 2) int32, negative pairs: a row of `targets` and a row of `contexts`
             seen as (batch * contexts, …), never both of the same draw.
     """
 
     targets: np.ndarray
     contexts: np.ndarray
+    target_lengths: np.ndarray
+    context_lengths: np.ndarray
     negatives: np.ndarray
 
 
@@ -42,44 +48,152 @@ class ContextSampler:
     each window is in the batch anyway, it costs a dot product. Source: Milde and Biemann 2018,
     section 2.
 
+    With `speakers`, a batch is made of several draws of each of some speakers, and negative pairs
+    join draws of one speaker. With `units`, windows are consecutive units of an alignment.
+
     Args:
         corpus: features.
-        indices: (n,) the utterances to draw from, each of at least `config.span` frames.
+        indices: (n,) the utterances to draw from, all usable (see `usable_utterances`).
         config: settings.
         stream: names this sampler's sequence of random numbers, so that two samplers of one seed
             differ.
+        speakers: the speaker of each utterance of the corpus, or None.
+        units: units of each utterance of the corpus, or None.
     """
 
-    def __init__(self, corpus: Corpus, indices: np.ndarray, config: Config, stream: int) -> None:
-        self._frames = corpus.frames
-        self._starts = corpus.starts[indices]
-        self._room = corpus.lengths[indices] - config.span + 1
-        self._config = config
-        self._stream = stream
-        left, right = config.left_contexts, config.right_contexts
-        self._target = np.arange(config.window_length) + left * config.window_neg_length
-        before = np.arange(left) * config.window_neg_length
-        after = np.arange(right) * config.window_neg_length + self._target[-1] + 1
-        self._contexts = np.concatenate([before, after])[:, None] + np.arange(
-            config.window_neg_length
-        )
+    def __init__(
+        self,
+        corpus: Corpus,
+        indices: np.ndarray,
+        config: Config,
+        stream: int,
+        speakers: list[str] | None = None,
+        units: list[list[Unit]] | None = None,
+    ) -> None:
+        self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
+        self._lengths = corpus.lengths
+        self._units = units
+        self._groups: list[np.ndarray] = []
+        if speakers is not None:
+            names = np.array([speakers[i] for i in indices])
+            self._groups = [indices[names == name] for name in np.unique(names)]
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
         size = size or self._config.batch_size
         rng = np.random.default_rng((self._config.seed, self._stream, step))
-        utterances = rng.choice(len(self._room), size, replace=size > len(self._room))
-        offsets = self._starts[utterances] + rng.integers(self._room[utterances])
-        pairs = size * self._config.negative_samples
-        target_draws = rng.integers(size, size=pairs)
-        context_draws = (target_draws + rng.integers(1, size, size=pairs)) % size
-        contexts = len(self._contexts)
-        context_rows = context_draws * contexts + rng.integers(contexts, size=pairs)
-        return Batch(
-            targets=self._frames[offsets[:, None] + self._target],
-            contexts=self._frames[offsets[:, None, None] + self._contexts],
-            negatives=np.stack([target_draws, context_rows], axis=1).astype(np.int32),
+        utterances = self._draw_utterances(rng, size)
+        cut = self._cut_fixed if self._units is None else self._cut_units
+        windows = cut(rng, utterances)
+        return Batch(*windows, negatives=self._draw_negatives(rng, size))
+
+    def _draw_utterances(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        if not self._groups:
+            return self._indices[choose(rng, len(self._indices), size)]
+        chosen = choose(rng, len(self._groups), size // SPEAKER_DRAWS)
+        groups = [self._groups[i] for i in chosen]
+        return np.concatenate([g[choose(rng, len(g), SPEAKER_DRAWS)] for g in groups])
+
+    def _draw_negatives(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        config = self._config
+        pairs = size * config.negative_samples
+        if config.sample_2x_neg:
+            target_draws = rng.integers(size, size=pairs)
+        else:
+            target_draws = np.repeat(np.arange(size), config.negative_samples)
+        group = SPEAKER_DRAWS if self._groups else size
+        first = target_draws // group * group
+        context_draws = first + (target_draws - first + rng.integers(1, group, size=pairs)) % group
+        context_rows = context_draws * config.contexts + rng.integers(config.contexts, size=pairs)
+        return np.stack([target_draws, context_rows], axis=1).astype(np.int32)
+
+    def _cut_fixed(self, rng: np.random.Generator, utterances: np.ndarray) -> tuple:
+        config = self._config
+        length, step = config.window_length, config.window_neg_length
+        target_at = config.left_contexts * step
+        begins = rng.integers(self._lengths[utterances] - config.span + 1)
+        context_at = [
+            position * step if position < config.left_contexts else length + (position - 1) * step
+            for position in context_positions(config)
+        ]
+        size, contexts = len(utterances), config.contexts
+        targets = self._corpus.windows(utterances, begins + target_at, length)
+        flat = self._corpus.windows(
+            np.repeat(utterances, contexts), (begins[:, None] + context_at).ravel(), step
         )
+        return (
+            targets,
+            flat.reshape(size, contexts, *flat.shape[1:]),
+            np.full(size, length, np.int32),
+            np.full((size, contexts), step, np.int32),
+        )
+
+    def _cut_units(self, rng: np.random.Generator, utterances: np.ndarray) -> tuple:
+        config = self._config
+        row = config.left_contexts + 1 + config.right_contexts
+        targets, contexts = [], []
+        for utterance in utterances:
+            units = self._units[utterance]
+            first = rng.integers(len(units) - row + 1)
+            features = self._corpus.features(utterance)
+            cut = [features[unit.start : unit.end] for unit in units[first : first + row]]
+            targets.append(cut[config.left_contexts])
+            contexts += [cut[position] for position in context_positions(config)]
+        padded, lengths = pad_windows(contexts)
+        shape = (len(utterances), config.contexts)
+        padded_targets, target_lengths = pad_windows(targets)
+        return (
+            padded_targets,
+            padded.reshape(*shape, *padded.shape[1:]),
+            target_lengths,
+            lengths.reshape(shape),
+        )
+
+
+def context_positions(config: Config) -> list[int]:
+    """Positions of the contexts in the row of windows, the target's being `left_contexts`."""
+    target = config.left_contexts
+    row = range(target + 1 + config.right_contexts)
+    return [p for p in row if p < target - config.left_gap or p > target + config.right_gap]
+
+
+def choose(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """`size` of range(count) at random, none twice where there are enough."""
+    return rng.choice(count, size, replace=size > count)
+
+
+def pad_windows(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Stack windows of any length, zeros after the shorter ones.
+
+    Returns:
+        (windows, longest, dim) float32 and (windows,) int32 lengths.
+    """
+    lengths = np.array([len(window) for window in windows], np.int32)
+    padded = np.zeros((len(windows), lengths.max(), windows[0].shape[1]), np.float32)
+    for i, window in enumerate(windows):
+        padded[i, : len(window)] = window
+    return padded, lengths
+
+
+def units_of(
+    corpus: Corpus, alignments: Mapping[str, list[Unit]], source: str | Path
+) -> list[list[Unit]]:
+    """The units of each utterance that its frames cover; empty where there is no alignment.
+
+    Raises:
+        UnspeechError: when no utterance has an alignment.
+    """
+    lengths = corpus.lengths
+    units = [
+        [unit for unit in alignments.get(name, []) if unit.start < unit.end <= lengths[i]]
+        for i, name in enumerate(corpus.utterances)
+    ]
+    if not any(units):
+        raise UnspeechError(
+            f"{source}: no unit of any utterance, such as '{corpus.utterances[0]}'; "
+            "its utterance names must be those of the features"
+        )
+    return units
 
 
 def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
@@ -94,32 +208,55 @@ def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
     return [perturbed.sub("", table.get(u, u).split()[0]) for u in utterances]
 
 
+def usable_utterances(
+    corpus: Corpus,
+    config: Config,
+    speakers: list[str] | None = None,
+    units: list[list[Unit]] | None = None,
+) -> np.ndarray:
+    """Which utterances hold a target with its contexts, and belong to a frequent speaker.
+
+    Returns: (utterances,) bool.
+    """
+    if units is None:
+        usable = corpus.lengths >= config.span
+    else:
+        row = config.left_contexts + 1 + config.right_contexts
+        usable = np.array([len(own) >= row for own in units])
+    if speakers is not None:
+        names, which, counts = np.unique(
+            np.where(usable, speakers, ""), return_inverse=True, return_counts=True
+        )
+        usable &= (names != "")[which] & (counts >= config.minimum_speaker_length)[which]
+    return usable
+
+
 def split_heldout(
-    corpus: Corpus, recordings: list[str], config: Config
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    usable: np.ndarray, recordings: list[str], config: Config
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose the utterances to train on and those to choose the best model with.
 
     Args:
-        corpus: features.
+        usable: (utterances,) bool.
         recordings: the recording of each utterance; no recording is on both sides.
         config: settings; `heldout_fraction` of the recordings are held out, at least two.
     Returns:
-        (train, heldout, short): indices of utterances; `short` have fewer than `config.span`
-        frames and are in neither of the others.
+        (train, heldout): indices of usable utterances.
     Raises:
         UnspeechError: when fewer than two recordings are left on either side.
     """
-    long_enough = corpus.lengths >= config.span
-    usable = np.flatnonzero(long_enough)
-    names = sorted({recordings[i] for i in usable}, key=str.encode)
+    indices = np.flatnonzero(usable)
+    names = sorted({recordings[i] for i in indices}, key=str.encode)
     if len(names) < 4:
+        length = "a row of aligned units" if config.ali_ctm else f"{config.span} frames"
         raise UnspeechError(
-            f"only {len(names)} of {len(set(recordings))} recordings have an utterance of "
-            f"{config.span} frames, the target window and its contexts; at least 4 are needed: "
+            f"only {len(names)} of {len(set(recordings))} recordings have a usable utterance: one "
+            f"of {length}, for the target window and its contexts, and with spk2utt one of a "
+            f"speaker with {config.minimum_speaker_length}; at least 4 recordings are needed: "
             "use more speech, or lower window_length, left_contexts or right_contexts"
         )
     count = min(max(2, round(config.heldout_fraction * len(names))), len(names) - 2)
     rng = np.random.default_rng(config.seed)
     heldout_names = {names[i] for i in rng.choice(len(names), count, replace=False)}
-    is_heldout = np.array([recordings[i] in heldout_names for i in usable])
-    return usable[~is_heldout], usable[is_heldout], np.flatnonzero(~long_enough)
+    is_heldout = np.array([recordings[i] in heldout_names for i in indices])
+    return indices[~is_heldout], indices[is_heldout]

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from unspeech.alignments import Unit, read_ctm
 from unspeech.config import (
     Config,
     add_options,
@@ -29,8 +30,15 @@ from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, load_corpus
 from unspeech.model import UnspeechModel, finish_model, save_weights
 from unspeech.objectives import OBJECTIVES
-from unspeech.sampling import Batch, ContextSampler, recordings_of, split_heldout
-from unspeech.tables import atomic_write, write_table
+from unspeech.sampling import (
+    Batch,
+    ContextSampler,
+    recordings_of,
+    split_heldout,
+    units_of,
+    usable_utterances,
+)
+from unspeech.tables import atomic_write, read_table, write_table
 
 HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
 TRAIN_STREAM, HELDOUT_STREAM = 0, 1
@@ -45,16 +53,26 @@ class Trainer:
         corpus: features.
         recordings: the recording of each utterance.
         directory: model directory.
+        speakers: the speaker of each utterance, to draw negative pairs within, or None.
+        units: units of each utterance, to be the windows, or None.
     """
 
     def __init__(
-        self, config: Config, corpus: Corpus, recordings: list[str], directory: Path
+        self,
+        config: Config,
+        corpus: Corpus,
+        recordings: list[str],
+        directory: Path,
+        speakers: list[str] | None = None,
+        units: list[list[Unit]] | None = None,
     ) -> None:
         self.config, self.directory = config, directory
-        train, heldout, self.short = split_heldout(corpus, recordings, config)
+        usable = usable_utterances(corpus, config, speakers, units)
+        self.unused = np.flatnonzero(~usable)
+        train, heldout = split_heldout(usable, recordings, config)
         self.train_count, self.heldout_count = len(train), len(heldout)
-        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM)
-        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM)
+        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units)
+        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units)
         self.heldout_batches = self._heldout(sampler)
 
         tf.keras.utils.set_random_seed(config.seed)
@@ -86,15 +104,17 @@ class Trainer:
         )
 
     def _heldout(self, sampler: ContextSampler) -> list[Batch]:
-        # No utterance twice in a batch, or some negative pairs would come from one recording.
-        size = max(2, min(self.config.batch_size, self.heldout_count))
+        size = self.config.batch_size
+        if not self.config.spk2utt:
+            # No utterance twice in a batch, or some negative pairs would be from one recording.
+            size = max(2, min(size, self.heldout_count))
         return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
 
     @tf.function(reduce_retracing=True)
-    def train_step(self, targets, contexts, negatives, dropout_seed):
+    def train_step(self, windows, negatives, dropout_seed):
         """One step of Adam; returns () loss and () accuracy on its pairs."""
         with tf.GradientTape() as tape:
-            embeddings = self.model.embed_batch(targets, contexts, dropout_seed)
+            embeddings = self.model.embed_batch(*windows, dropout_seed=dropout_seed)
             outcome = self.objective(*embeddings, negatives)
             total = outcome.loss
             if self.config.l2_reg > 0:
@@ -107,35 +127,37 @@ class Trainer:
         return outcome.loss, outcome.correct()
 
     @tf.function(reduce_retracing=True)
-    def _score(self, targets, contexts, negatives):
-        outcome = self.objective(*self.model.embed_batch(targets, contexts), negatives)
+    def _score(self, windows, negatives):
+        outcome = self.objective(*self.model.embed_batch(*windows), negatives)
         return outcome.loss, outcome.correct()
 
     def heldout_scores(self) -> tuple[float, float]:
         """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
-        scores = [
-            self._score(batch.targets, batch.contexts, batch.negatives)
-            for batch in self.heldout_batches
-        ]
+        scores = [self._score(windows_of(b), b.negatives) for b in self.heldout_batches]
         loss, accuracy = np.mean(scores, axis=0)
         return float(loss), float(accuracy)
 
     def batches(self) -> tf.data.Dataset:
         """Batches from the next step on, made ahead of the network in another thread."""
-        config, dim = self.config, self.config.feat_size
-        contexts = config.left_contexts + config.right_contexts
+        config = self.config
+        size, contexts, dim = config.batch_size, config.contexts, config.feat_size
+        target_frames = None if config.ali_ctm else config.window_length
+        context_frames = None if config.ali_ctm else config.window_neg_length
         shapes = [
-            (config.batch_size, config.window_length, dim),
-            (config.batch_size, contexts, config.window_neg_length, dim),
-            (config.batch_size * config.negative_samples, 2),
+            (size, target_frames, dim),
+            (size, contexts, context_frames, dim),
+            (size,),
+            (size, contexts),
+            (size * config.negative_samples, 2),
         ]
+        types = [tf.float32, tf.float32, tf.int32, tf.int32, tf.int32]
 
         def draw(step):
             batch = self.sampler.batch(int(step))
-            return batch.targets, batch.contexts, batch.negatives
+            return (*windows_of(batch), batch.negatives)
 
         def make(step):
-            arrays = tf.numpy_function(draw, [step], [tf.float32, tf.float32, tf.int32])
+            arrays = tf.numpy_function(draw, [step], types)
             return tuple(tf.ensure_shape(a, s) for a, s in zip(arrays, shapes, strict=True))
 
         steps = tf.data.Dataset.range(int(self.step) + 1, config.num_steps + 1)
@@ -159,11 +181,11 @@ class Trainer:
         )
         while int(self.step) < config.num_steps and float(self.seconds) < limit:
             before = time.monotonic()
-            targets, contexts, negatives = next(batches)
+            *windows, negatives = next(batches)
             waited += time.monotonic() - before
             step = int(self.step.assign_add(1))
             seed = tf.constant([config.seed, step], tf.int32)
-            sums += [float(x) for x in self.train_step(targets, contexts, negatives, seed)]
+            sums += [float(x) for x in self.train_step(windows, negatives, seed)]
             steps += 1
             progress.update()
 
@@ -210,14 +232,18 @@ def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.n
 
 def pairs_per_step(config: Config) -> int:
     """Positive and negative pairs in a step."""
-    contexts = config.left_contexts + config.right_contexts
-    return config.batch_size * (contexts + config.negative_samples)
+    return config.batch_size * (config.contexts + config.negative_samples)
 
 
 def majority_accuracy(config: Config) -> float:
     """Accuracy of always giving the more frequent answer: what a model must beat."""
-    positive = config.left_contexts + config.right_contexts
-    return max(positive, config.negative_samples) / (positive + config.negative_samples)
+    larger = max(config.contexts, config.negative_samples)
+    return larger / (config.contexts + config.negative_samples)
+
+
+def windows_of(batch: Batch) -> tuple[np.ndarray, ...]:
+    """What `UnspeechModel.embed_batch` takes of a batch, in its order."""
+    return batch.targets, batch.contexts, batch.target_lengths, batch.context_lengths
 
 
 class TrainLog:
@@ -261,6 +287,20 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError):  # half a line, from a kill while it was written
         return np.inf
+
+
+def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
+    """The speaker of each utterance, from a file of `<speaker> <utterance> …` lines.
+
+    Raises:
+        UnspeechError: naming the first utterance that the file lacks.
+    """
+    table = read_table(path)
+    speakers = {u: speaker for speaker, names in table.items() for u in names.split()}
+    for utterance in utterances:
+        if utterance not in speakers:
+            raise UnspeechError(f"{path}: no speaker has utterance '{utterance}'; add it")
+    return [speakers[utterance] for utterance in utterances]
 
 
 def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
@@ -328,15 +368,22 @@ def main() -> None:
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
-    trainer = Trainer(config, corpus, recordings_of(corpus.utterances, options.data), directory)
-    with atomic_write(directory / "short_utterances") as file:
-        file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.short)
+    trainer = Trainer(
+        config,
+        corpus,
+        recordings_of(corpus.utterances, options.data),
+        directory,
+        speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
+        units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
+    )
+    with atomic_write(directory / "unused_utterances") as file:
+        file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
     hours = len(corpus.frames) / 360_000
     print(
         f"Training {config.embedding_transformation} with seed {config.seed} on "
         f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out; "
-        f"{len(trainer.short)} shorter than {config.span} frames and not used, listed in "
-        f"{directory / 'short_utterances'}",
+        f"{len(trainer.unused)} too short or otherwise not usable, listed with their frames in "
+        f"{directory / 'unused_utterances'}",
         flush=True,
     )
     trainer.run(options.max_minutes)
