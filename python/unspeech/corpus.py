@@ -12,7 +12,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,42 @@ def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]
     return groups
 
 
+@contextmanager
+def new_data_dir(out: Path) -> Iterator[Path]:
+    """A directory to fill, which gets the name `out` when the block ends without an exception.
+
+    If the same files were put at `out` before, they stay, with what later steps added.
+    Raises:
+        UnspeechError: when `out` holds anything else; its hidden files are kept.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        files = [path for path in part.rglob("*") if path.is_file()]
+        digests = {
+            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
+            for path in files
+        }
+        write_table(part / _MADE, digests)
+        present = {path.name: path for path in out.iterdir()} if out.exists() else {}
+        cleared = _MADE in present and "utt2spk" not in present
+        if cleared or all(name.startswith(".") for name in present):
+            for name in present.keys() - {_MADE}:
+                if name.startswith("."):
+                    shutil.copy2(present[name], part / name)
+            shutil.rmtree(out, ignore_errors=True)
+            os.replace(part, out)
+        elif _MADE not in present or read_table(out / _MADE) != digests:
+            raise UnspeechError(
+                f"{out}: holds something else already; choose another directory or remove this one"
+            )
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
     """Write the data directory of a corpus; nothing is under its name before it is complete.
 
@@ -223,31 +260,12 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
     else:
         tables, left_out = read_audio_folder(corpus)
         kind = "files that are not audio"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.parent / f".{out.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    with new_data_dir(out) as part:
         if join_seconds:
             tables = join_utterances(corpus, tables, join_seconds, part, out)
         tables["spk2utt"] = invert(tables["utt2spk"])
         for name, table in tables.items():
             write_table(part / name, table)
-        digests = {
-            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
-            for path in part.rglob("*")
-            if path.is_file()
-        }
-        write_table(part / _MADE, digests)
-        if not out.exists():
-            os.replace(part, out)
-        elif not (out / _MADE).exists() or read_table(out / _MADE) != digests:
-            raise UnspeechError(
-                f"{out}: exists and was not made of {corpus} as it is now; choose another "
-                "directory, or remove this one"
-            )
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     speakers = len(tables["spk2utt"])
     print(f"{out}: {len(tables['utt2spk'])} utterances, {speakers} speakers, from {corpus}")
     if left_out:
