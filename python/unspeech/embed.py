@@ -203,7 +203,11 @@ def main() -> None:
     parser.add_argument("kind", choices=["ivectors", "utterances"])
     parser.add_argument("--feats", required=True, type=Path, help="feats.scp, or an .ark file")
     parser.add_argument("--model", required=True, help="model directory")
-    parser.add_argument("--period", type=int, help="the same as --genfeat-stride")
+    parser.add_argument(
+        "--period",
+        type=int,
+        help="the same as --genfeat-stride; for utterances the default is half a window",
+    )
     parser.add_argument("--ark", required=True, type=Path, help="output; its scp stands beside it")
     parser.add_argument(
         "--output-feat-format",
@@ -218,9 +222,11 @@ def main() -> None:
     given = given_options(options, RowOptions)
     if options.period is not None:
         given["genfeat_stride"] = options.period
-    row_options = RowOptions(**given)
     model = load_model(options.model)
-    embedder = Embedder(model, row_options)
+    if options.kind == "utterances":
+        # The mean over windows that overlap by half says what the mean over more would.
+        given.setdefault("genfeat_stride", max(1, model.config.window_length // 2))
+    embedder = Embedder(model, RowOptions(**given))
     utterances = checked_features(options.feats, embedder.feat_size)
     rows_of = tqdm(embedder.rows(utterances), unit="utt", disable=not sys.stderr.isatty())
     count = 0
