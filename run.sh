@@ -159,7 +159,7 @@ fi
 if wanted 7; then
   report=$dir/report.html
   if $overwrite || [ ! -e "$report" ] || [ "$dir/log/stages.jsonl" -nt "$report" ]; then
-    python3 -m unspeech.report --dir "$dir" --out "$report"
+    tied python3 -m unspeech.report --dir "$dir" --out "$report"
   fi
   echo "$report"
 fi

@@ -19,12 +19,12 @@ data=$2
 
 if [ "$corpus" = demo ]; then
   begin_step "$data" corpus=demo seed="$seed"
-  python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --out "$data"
+  tied python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --out "$data"
 else
   [ -d "$corpus" ] || die "$corpus: no such directory"
   files=$(find -L "$corpus" -type f -printf '%P %s\n' | sort | md5sum)
   begin_step "$data" corpus="$(realpath "$corpus")" files="md5:${files%% *}" \
     join_seconds="$join_seconds"
-  python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" "$corpus"
+  tied python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" "$corpus"
 fi
 finish_step "$data"

@@ -28,6 +28,6 @@ for name in wav.scp segments text feats.scp; do
 done
 begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"
 
-python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters/utt2spk" \
+tied python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters/utt2spk" \
   --outliers "$outliers" ${vectors:+--embeddings "$vectors"} --out "$dir"
 finish_step "$dir/spk2utt"

@@ -410,8 +410,11 @@ def wait_until(condition, seconds=20) -> bool:
     return condition()
 
 
+@pytest.mark.parametrize(
+    "started_by", ["run_local.py out/log/x.log once.py out/x 1 in.scp", "tied"]
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_a_killed_step(tmp_path, number):
+def test_nothing_outlives_a_killed_step(tmp_path, number, started_by):
     """run_stage.py → step → run_local.py → once.py → job: killing the first ends them all."""
     (tmp_path / "in.scp").write_text("a 1\n")
     write_script(
@@ -420,7 +423,7 @@ def test_nothing_outlives_a_killed_step(tmp_path, number):
 set -euo pipefail
 . "{ROOT}/path.sh"
 begin_step out/x -- in.scp
-run_local.py out/log/x.log once.py out/x 1 in.scp ./job.sh
+{started_by} ./job.sh
 finish_step out/x
 """,
     )

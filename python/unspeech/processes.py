@@ -1,8 +1,15 @@
-"""Children that end with their parents: a step that is killed leaves nothing running."""
+"""Children that end with their parents: a step that is killed leaves nothing running.
+
+    python3 -m unspeech.processes <command> [<argument> …]
+
+runs a command that ends with the script that started it; `tied` in functions.sh.
+"""
 
 import ctypes
+import os
 import signal
 import subprocess
+import sys
 
 _PR_SET_PDEATHSIG = 1
 
@@ -15,12 +22,19 @@ def die_with_parent() -> None:
 def run_child(command: list[str]) -> int:
     """Run a command that ends with this process.
 
+    It inherits open files, so that a lock that a script holds is kept as long as it works.
+
     Returns: its exit status; 128 and the signal's number when a signal ended it.
     """
-    child = subprocess.Popen(command, preexec_fn=die_with_parent)
+    child = subprocess.Popen(command, preexec_fn=die_with_parent, close_fds=False)
     try:
         status = child.wait()
     except KeyboardInterrupt:  # it has had the terminal's signal, too
         child.wait()
         return 128 + signal.SIGINT
     return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    die_with_parent()  # holds after exec, too
+    os.execvp(sys.argv[1], sys.argv[1:])

@@ -85,12 +85,17 @@ job_files() {
   done
 }
 
+# tied <command> [<argument> ...]: run a command that ends with this script, even by kill -9.
+tied() {
+  python3 -m unspeech.processes "$@"
+}
+
 # join_jobs <pattern> <nj> <scp> [<ark>]: join the scp files of all jobs, sorted; with <ark>, copy
 # what they point at into that one archive.
 join_jobs() {
   local parts
   mapfile -t parts < <(job_files "$1" "$2")
-  python3 -m unspeech.join_scps --out "$3" ${4:+--ark "$4"} "${parts[@]}"
+  tied python3 -m unspeech.join_scps --out "$3" ${4:+--ark "$4"} "${parts[@]}"
 }
 
 # join_text <pattern> <nj> <out>: join the text files of all jobs, sorted.

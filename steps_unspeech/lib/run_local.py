@@ -126,6 +126,7 @@ def start(call: Call, number: int) -> Job:
             stdout=file,
             stderr=subprocess.STDOUT,
             preexec_fn=_start_of_job,
+            close_fds=False,  # a lock that the script holds is kept as long as jobs work
         )
     return Job(log, process, time.time())
 
