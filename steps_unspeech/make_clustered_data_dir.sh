@@ -9,7 +9,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-outliers=own       # what an outlier becomes: own (a speaker), nearest (cluster), or drop
+outliers=own       # what an outlier becomes: own (a speaker), nearest (cluster), or leave-out
 embeddings=        # embedding directory that was clustered; `--outliers nearest` needs it
 overwrite=false    # make it again, even if it was made otherwise
 

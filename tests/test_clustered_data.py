@@ -62,7 +62,7 @@ def check_with_kaldi(kaldi: Path, data: Path) -> None:
 
 
 @pytest.mark.parametrize("segments", [True, False])
-@pytest.mark.parametrize("outliers", ["own", "drop"])
+@pytest.mark.parametrize("outliers", ["own", "leave-out"])
 def test_kaldi_accepts_them(tmp_path, kaldi, segments, outliers):
     write_data(tmp_path / "data", UTTERANCES, segments)
     write_clusters(tmp_path / "clusters", CLUSTERS)
@@ -112,7 +112,7 @@ def test_outliers_can_join_the_nearest_cluster(tmp_path, kaldi):
 def test_outliers_can_be_left_out(tmp_path):
     write_data(tmp_path / "data", UTTERANCES, segments=True)
     write_clusters(tmp_path / "clusters", CLUSTERS)
-    new = make(tmp_path, "--outliers", "drop")
+    new = make(tmp_path, "--outliers", "leave-out")
     assert sorted(read_table(new / "utt_map").values()) == sorted(set(UTTERANCES) - {"b-2"})
 
 
@@ -153,7 +153,7 @@ def test_transcripts_may_be_empty(tmp_path):
     [
         ({"x": "c1"}, [], "data: none of its utterances is in the clusters"),
         ({"b-1": "c", "a-2": "c-a"}, [], "cannot sort utterances of clusters 'c-a' and 'c'"),
-        ({"a-1": "c1", "a-2": "c2"}, ["--outliers", "drop"], "every utterance is an outlier"),
+        ({"a-1": "c1", "a-2": "c2"}, ["--outliers", "leave-out"], "every utterance is an outlier"),
         (CLUSTERS, ["--outliers", "nearest"], "--outliers nearest needs --embeddings"),
         (CLUSTERS, ["--outliers", "other"], "invalid choice: 'other'"),
         (CLUSTERS, ["--embeddings", "none"], "none: no embedding.scp"),

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import iterate_arrays
 from unspeech.errors import UnspeechError, run_program
 from unspeech.tables import atomic_write, invert, read_table, write_table
+from unspeech.vectors import load_embeddings
 
 BY_UTTERANCE = (
     "feats.scp", "vad.scp", "text", "segments", "utt2dur", "utt2num_frames", "utt2lang",
@@ -32,30 +32,30 @@ UNCHANGED = ("frame_shift", "stm", "glm")
 SPEED_PERTURBED = re.compile(r"(sp\d+\.\d+-)(.+)")
 
 
-def nearest_clusters(outliers: list[str], clusters: Mapping[str, str], path: str) -> dict[str, str]:
-    """Find, for each outlier, the cluster whose mean direction is nearest to its vector.
+def nearest_clusters(clusters: Mapping[str, str], sizes: Counter, path: str) -> dict[str, str]:
+    """Give each outlier the nearest cluster.
 
     Args:
-        outliers: utterances.
-        clusters: {utterance: cluster} of all others.
-        path: scp file of the vectors that were clustered, or of matrices to average over time.
+        clusters: {utterance: cluster}.
+        sizes: {cluster: utterances}.
+        path: the vectors that were clustered.
     Raises:
-        UnspeechError: when an utterance has no vector.
+        UnspeechError: when the vectors are not of the utterances that were clustered.
     """
-    vectors = {u: np.atleast_2d(array).mean(axis=0) for u, array in iterate_arrays(path)}
-    for utterance in (*outliers, *clusters):
-        if utterance not in vectors:
-            raise UnspeechError(
-                f"{path}: no vector for utterance '{utterance}'; give the embeddings that were "
-                "clustered"
-            )
-    unit = {u: vector / np.linalg.norm(vector) for u, vector in vectors.items()}
-    names = sorted(set(clusters.values()))
-    sums = dict.fromkeys(names, 0.0)
-    for utterance, cluster in clusters.items():
-        sums[cluster] = sums[cluster] + unit[utterance]
-    means = np.stack([sums[name] / np.linalg.norm(sums[name]) for name in names])
-    return {u: names[int(np.argmax(means @ unit[u]))] for u in outliers}
+    from unspeech.cluster import OUTLIER, nearest_cluster  # takes seconds; only this needs it
+
+    utterances, vectors = load_embeddings(path)
+    if set(utterances) != set(clusters):
+        one = min(set(utterances) ^ set(clusters))
+        raise UnspeechError(
+            f"{path}: utterance '{one}' is not in both this and the clusters; give the embeddings "
+            "that were clustered"
+        )
+    names = sorted(name for name, size in sizes.items() if size > 1)
+    number = {name: n for n, name in enumerate(names)}
+    labels = np.array([number.get(clusters[u], OUTLIER) for u in utterances])
+    settled = nearest_cluster(vectors, labels)
+    return {u: names[label] for u, label in zip(utterances, settled, strict=True)}
 
 
 def settle_outliers(
@@ -66,8 +66,8 @@ def settle_outliers(
     Args:
         clusters: {utterance: cluster}.
         fate: "own" leaves each a speaker of its own, "nearest" gives it the nearest cluster,
-            "drop" leaves it out.
-        embeddings: scp file, for "nearest".
+            "leave-out" drops it.
+        embeddings: the vectors that were clustered, for "nearest".
         source: where the clusters come from, for error messages.
     Raises:
         UnspeechError: when nothing would be left.
@@ -78,12 +78,11 @@ def settle_outliers(
     inliers = {u: cluster for u, cluster in clusters.items() if sizes[cluster] > 1}
     if not inliers:
         raise UnspeechError(f"{source}: every utterance is an outlier; use --outliers own")
-    if fate == "drop":
+    if fate == "leave-out":
         return inliers
     if embeddings is None:
         raise UnspeechError("--outliers nearest needs --embeddings: the vectors of the clustering")
-    outliers = [u for u in clusters if u not in inliers]
-    return {**inliers, **nearest_clusters(outliers, inliers, embeddings)}
+    return nearest_clusters(clusters, sizes, embeddings)
 
 
 def new_name(utterance: str, clusters: Mapping[str, str]) -> tuple[str, str] | None:
@@ -197,8 +196,8 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, type=Path, help="data directory")
     parser.add_argument("--clusters", required=True, help="the clusters' utt2spk")
-    parser.add_argument("--outliers", choices=["own", "nearest", "drop"], default="own")
-    parser.add_argument("--embeddings", help="scp file of the vectors that were clustered")
+    parser.add_argument("--outliers", choices=["own", "nearest", "leave-out"], default="own")
+    parser.add_argument("--embeddings", help="the vectors that were clustered")
     parser.add_argument("--out", required=True, type=Path, help="new data directory")
     options = parser.parse_args()
     if options.out.resolve() == options.data.resolve():
