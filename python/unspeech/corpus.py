@@ -215,7 +215,7 @@ def new_data_dir(out: Path) -> Iterator[Path]:
 
     If the same files were put at `out` before, they stay, with what later steps added.
     Raises:
-        UnspeechError: when `out` holds anything else; its hidden files are kept.
+        UnspeechError: when `out` holds anything else.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.parent / f".{out.name}.part"
@@ -229,15 +229,9 @@ def new_data_dir(out: Path) -> Iterator[Path]:
             for path in files
         }
         write_table(part / _MADE, digests)
-        present = {path.name: path for path in out.iterdir()} if out.exists() else {}
-        cleared = _MADE in present and "utt2spk" not in present
-        if cleared or all(name.startswith(".") for name in present):
-            for name in present.keys() - {_MADE}:
-                if name.startswith("."):
-                    shutil.copy2(present[name], part / name)
-            shutil.rmtree(out, ignore_errors=True)
+        if not out.exists() or not any(out.iterdir()):
             os.replace(part, out)
-        elif _MADE not in present or read_table(out / _MADE) != digests:
+        elif not (out / _MADE).exists() or read_table(out / _MADE) != digests:
             raise UnspeechError(
                 f"{out}: holds something else already; choose another directory or remove this one"
             )

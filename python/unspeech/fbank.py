@@ -4,7 +4,9 @@
         --ark fbank.1.ark --scp fbank.1.scp --num-frames frames.1 --durations dur.1 --failed bad.1
 
 The dither is added here and seeded by the utterance's name, so the features do not depend on the
-number of jobs and are the same with either program.
+number of jobs. The two programs agree to 1e-3, except where a band holds so little of a frame's
+energy that Kaldi's FFT, in single precision, rounds it off: above 4 kHz in loud speech that was
+recorded at 8 kHz, errors reach 0.02.
 Source: Kaldi's `src/feat/feature-fbank.cc`, `src/featbin/compute-fbank-feats.cc`.
 """
 
@@ -49,7 +51,6 @@ _OPTIONS: dict[str, tuple[str, bool | int | float | str]] = {
     "use-log-fbank": ("use_log_fbank", True),
     "use-power": ("use_power", True),
 }
-_WINDOWS = ("hamming", "hanning", "povey", "rectangular", "sine", "blackman")
 
 
 def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
@@ -78,21 +79,26 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
                 f"{path}:{number}: unknown option '{text}'; known: {', '.join(_OPTIONS)}"
             )
         options[name] = _value(name, value.strip(), f"{path}:{number}")
-    rate, top = options["sample-frequency"], options["high-freq"]
-    top = top if top > 0 else rate / 2 + top
-    for good, wrong in [
-        (rate >= 100 and rate == int(rate), "sample-frequency must be a whole number of Hz"),
-        (options["num-mel-bins"] >= 3, "num-mel-bins must be at least 3"),
-        (options["frame-shift"] > 0, "frame-shift must be above 0"),
-        (options["frame-length"] * rate >= 2000, "frame-length must be 2 samples or more"),
-        (0 <= options["low-freq"] < top <= rate / 2, "0 <= low-freq < high-freq <= half the rate"),
-        (options["dither"] >= 0, "dither must be 0 or more"),
-        (0 <= options["preemphasis-coefficient"] <= 1, "preemphasis-coefficient is from 0 to 1"),
-        (options["window-type"] in _WINDOWS, f"window-type is one of {', '.join(_WINDOWS)}"),
-    ]:
-        if not good:
-            raise UnspeechError(f"{path}: {wrong}")
+    rate = options["sample-frequency"]
+    if rate != rate // 1 or options["frame-shift"] <= 0 or options["dither"] < 0:
+        raise UnspeechError(
+            f"{path}: sample-frequency must be a whole number, frame-shift above 0 and dither "
+            "not negative"
+        )
+    try:
+        kaldi_native_fbank.OnlineFbank(_native_settings(options))
+    except ValueError as error:
+        raise UnspeechError(f"{path}: {error}") from None
     return options
+
+
+def _native_settings(options: dict) -> kaldi_native_fbank.FbankOptions:
+    settings = kaldi_native_fbank.FbankOptions()
+    for name, (attribute, _) in _OPTIONS.items():
+        owner, _, field = attribute.rpartition(".")
+        setattr(getattr(settings, owner) if owner else settings, field, options[name])
+    settings.frame_opts.dither = 0.0
+    return settings
 
 
 def _value(name: str, text: str, where: str) -> bool | int | float | str:
@@ -126,11 +132,7 @@ def native_fbank(
     waves: Iterable[tuple[str, np.ndarray]], options: dict
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (utterance, (frames, dim) float32) for (utterance, (samples,) int16), undithered."""
-    settings = kaldi_native_fbank.FbankOptions()
-    for name, (attribute, _) in _OPTIONS.items():
-        owner, _, field = attribute.rpartition(".")
-        setattr(getattr(settings, owner) if owner else settings, field, options[name])
-    settings.frame_opts.dither = 0.0
+    settings = _native_settings(options)
     for utterance, wave in waves:
         computer = kaldi_native_fbank.OnlineFbank(settings)
         computer.accept_waveform(options["sample-frequency"], wave.astype(np.float32))
@@ -275,8 +277,10 @@ def main() -> None:
     audio = DataAudio(options.data, int(settings["sample-frequency"]))
     utterances = audio.utterances
     if options.utterances:
+        if not options.utterances.exists():
+            raise UnspeechError(f"{options.utterances}: no such file")
         lines = options.utterances.read_text(encoding="utf-8").splitlines()
-        utterances = [line.split(maxsplit=1)[0] for line in lines]
+        utterances = [line.split(maxsplit=1)[0] for line in lines if line.strip()]
     backend = options.compute_fbank_feats or "kaldi-native-fbank"
     print(
         f"{len(utterances)} utterances of {options.data} by {backend}, dither seed {options.seed}"
