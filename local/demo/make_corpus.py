@@ -4,7 +4,7 @@
     local/demo/make_corpus.py --seed 1 --out data/demo
 
 Each of 36 voices has its own language, variant, pitch, rate and sentences, and speaks in one to
-three of eight rooms. A speaker in `utt2spk` is a voice; `utt2room` tells the rooms apart. The
+three rooms of its own. A speaker in `utt2spk` is a voice; `utt2room` tells the rooms apart. The
 same seed gives the same audio.
 Source: J. B. Allen and D. A. Berkley, "Image method for efficiently simulating small-room
 acoustics", JASA 1979; `espeak-ng/speak_lib.h`.
@@ -36,7 +36,8 @@ from unspeech.tables import invert, write_table
 
 RATE = 16000  # Hz
 SHORTEST = 3.6  # seconds; sentences are added until an utterance is as long
-ROOMS = 8
+MOST_ROOMS = 3
+ROOM_SHARES = [0.5, 0.3, 0.2]  # of voices with one, two and three rooms
 
 # eSpeak's language and variant, with pitch (0 to 99) and words a minute. Variants differ in
 # formants, bandwidths and voice source, as speakers do; robots and whispers are not among them.
@@ -128,6 +129,7 @@ class Room:
         tilt: coefficient of a first-order filter, negative: brighter.
         noise_tilt: pole of the noise's first-order filter, near 1: a rumble.
         snr: decibels.
+        level: of the recording, decibels below full scale.
     """
 
     size: np.ndarray
@@ -137,6 +139,7 @@ class Room:
     tilt: float
     noise_tilt: float
     snr: float
+    level: float
 
     def response(self, rng: np.random.Generator) -> np.ndarray:
         """(samples,) impulse response from a random place in the room to the microphone."""
@@ -157,31 +160,26 @@ class Room:
         sound += noise * (sound.std() / noise.std() * 10 ** (-self.snr / 20))
         sound = lfilter([1, self.tilt], [1], sound)
         sound = sosfilt(butter(2, self.band, "bandpass", fs=RATE, output="sos"), sound)
-        gain = 10 ** (rng.uniform(-28, -20) / 20) / sound.std()
+        gain = 10 ** ((self.level + rng.uniform(-1, 1)) / 20) / sound.std()
         return sound * min(gain, 0.95 / np.abs(sound).max())
 
 
 Row = tuple[str, str, str, float]  # utterance, text, room, seconds
 
 
-def make_rooms(seed: int) -> list[Room]:
-    """Draw the rooms of a corpus."""
-    rng = np.random.default_rng([seed, 0])
-    rooms = []
-    for _ in range(ROOMS):
-        size = rng.uniform([2.5, 2.5, 2.2], [9, 7, 3.5])
-        rooms.append(
-            Room(
-                size=size,
-                absorption=rng.uniform(0.25, 0.8),
-                microphone=rng.uniform(0.4, size - 0.4),
-                band=(rng.uniform(40, 250), rng.uniform(4000, 7500)),
-                tilt=rng.uniform(-0.5, 0.5),
-                noise_tilt=rng.uniform(0, 0.98),
-                snr=rng.uniform(15, 35),
-            )
-        )
-    return rooms
+def draw_room(rng: np.random.Generator) -> Room:
+    """Draw a room with its microphone, noise and recording level."""
+    size = rng.uniform([2.5, 2.5, 2.2], [9, 7, 3.5])
+    return Room(
+        size=size,
+        absorption=rng.uniform(0.25, 0.8),
+        microphone=rng.uniform(0.4, size - 0.4),
+        band=(rng.uniform(40, 250), rng.uniform(4000, 7500)),
+        tilt=rng.uniform(-0.5, 0.5),
+        noise_tilt=rng.uniform(0, 0.98),
+        snr=rng.uniform(15, 35),
+        level=rng.uniform(-28, -20),
+    )
 
 
 def draw_sentence(parts: list[list[str]], rng: np.random.Generator) -> str:
@@ -199,9 +197,8 @@ def make_voice(seed: int, number: int, seconds: float, folder: Path) -> list[Row
     voice = voices()[number]
     rng = np.random.default_rng([seed, 1, number])
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order, so the same bytes
-    rooms = make_rooms(seed)
-    own = rng.choice(ROOMS, size=rng.integers(1, 4), replace=False)
-    responses = {room: rooms[room].response(rng) for room in own}
+    rooms = [draw_room(rng) for _ in range(rng.choice(MOST_ROOMS, p=ROOM_SHARES) + 1)]
+    responses = [room.response(rng) for room in rooms]
     sentences = yaml.safe_load((Path(__file__).parent / "sentences.yaml").read_text("utf-8"))
     parts = sentences[voice.espeak[:2]]
     espeak = Espeak(voice)
@@ -213,11 +210,11 @@ def make_voice(seed: int, number: int, seconds: float, folder: Path) -> list[Row
             texts.append(draw_sentence(parts, rng))
             pause = np.zeros(int(rng.uniform(0.15, 0.35) * RATE)) if len(speech) else speech
             speech = np.concatenate([speech, pause, espeak.say(texts[-1])])
-        room = own[len(rows) % len(own)]
+        room = len(rows) % len(rooms)
         recorded = rooms[room].record(speech, responses[room], rng)
         utterance = f"{voice.name}-{len(rows):03d}"
         (folder / f"{utterance}.wav").write_bytes(wav_bytes(recorded, RATE))
-        rows.append((utterance, " ".join(texts), f"room{room}", len(recorded) / RATE))
+        rows.append((utterance, " ".join(texts), f"{voice.name}-room{room}", len(recorded) / RATE))
     return rows
 
 
