@@ -13,7 +13,6 @@ import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
 
 from unspeech.config import make_config
-from unspeech.encoders import ENCODERS
 from unspeech.features import load_corpus
 from unspeech.model import UnspeechModel, load_model
 from unspeech.objectives import logistic
@@ -39,24 +38,6 @@ def test_loss_equals_the_pair_by_pair_computation(tiny_data, tied):
     outcome = logistic(*model.embed_batch(batch.targets, batch.contexts), batch.negatives)
     assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
     assert outcome.labels.numpy().sum() == len(contexts)
-
-
-@pytest.mark.parametrize("name", sorted(ENCODERS))
-def test_every_encoder_trains_and_loads(name, tiny_data, tmp_path):
-    options = tiny_options(
-        embedding_transformation=name,
-        num_steps=1,
-        window_length=32,
-        window_neg_length=32,
-        left_contexts=1,
-        right_contexts=1,
-    )
-    call("train", "--data", tiny_data, "--dir", tmp_path, *options)
-    model = load_model(tmp_path)
-    windows = np.random.default_rng(0).normal(12, 1, size=(3, 32, 40)).astype(np.float32)
-    embeddings = model.embed_targets(windows).numpy()
-    assert embeddings.shape == (3, 8)
-    assert np.isfinite(embeddings).all()
 
 
 def test_training_learns_and_leaves_what_the_contract_names(tiny_model, capsys):

@@ -14,6 +14,7 @@ from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
+FRAMES_A_SECOND = 100  # of features, as Kaldi makes them
 
 
 def setting(default, help_text: str):
@@ -27,6 +28,10 @@ class Config:
 
     # Input
     feat_size: int = setting(40, "dimension of a feature frame")
+    end_to_end: bool = setting(
+        False, "train on waveforms, with a learnt filter bank; lengths are then in samples"
+    )
+    sample_rate: int = setting(16000, "with end_to_end: Hz; audio at another rate is resampled")
     window_length: int = setting(64, "length of the target window")
     window_neg_length: int = setting(64, "length of a context window")
     # Sampling
@@ -49,7 +54,24 @@ class Config:
     normalize_input: bool = setting(
         False, "shift and scale each feature dimension by its mean and deviation in training"
     )
+    filter_sizes: int = setting(512, "with end_to_end: length of the learnt filters in samples")
+    num_filters: int = setting(40, "with end_to_end: number of learnt filters")
+    first_layer_tanh: bool = setting(True, "tanh after the learnt filters, else leaky ReLU")
+    first_layer_log1p: bool = setting(True, "log(1 + |x|) after that")
     embedding_transformation: str = setting("Vgg16big", "encoder, by its name in the table")
+    rnn_hidden_cells: int = setting(512, "cells of an LSTM")
+    dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block")
+    dense_block_layers_connected: int = setting(3, "DenseNet: layers of a block after its first")
+    dense_block_filters_transition: int = setting(4, "DenseNet: channels between its blocks")
+    num_highway_layers: int = setting(6, "HighwayDnn: number of highway layers")
+    num_dnn_layers: int = setting(3, "BaselineDnn: number of layers")
+    batch_normalization: bool = setting(
+        False, "batch normalisation in encoders that do not have their own"
+    )
+    batch_normalization_decay: float = setting(0.999, "decay of its moving averages")
+    force_resnet_istraining: bool = setting(
+        False, "let Resnet encoders normalise by each batch's statistics after training too"
+    )
     tied_embeddings_transforms: bool = setting(True, "one encoder for targets and contexts")
     tied_final_embeddings_transforms: bool = setting(False, "one head for targets and contexts")
     fc_size: int = setting(2048, "width of the layer before the embedding")
@@ -77,12 +99,25 @@ class Config:
         return self.left_contexts - self.left_gap + self.right_contexts - self.right_gap
 
     @property
+    def input_size(self) -> int:
+        """Dimension of what windows are cut from: features, or samples with `end_to_end`."""
+        return 1 if self.end_to_end else self.feat_size
+
+    @property
+    def input_rate(self) -> int:
+        """Frames a second of what windows are cut from."""
+        return self.sample_rate if self.end_to_end else FRAMES_A_SECOND
+
+    @property
     def dynamic(self) -> bool:
         """Whether the encoder takes windows of any length."""
         return self.embedding_transformation.startswith("Dynamic_")
 
 
 _AT_LEAST = {
+    "sample_rate": 1, "filter_sizes": 1, "num_filters": 1, "rnn_hidden_cells": 1,
+    "dense_block_filters": 1, "dense_block_layers_connected": 1,
+    "dense_block_filters_transition": 1, "num_highway_layers": 1, "num_dnn_layers": 1,
     "feat_size": 1, "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
     "right_contexts": 0, "left_gap": 0, "right_gap": 0, "negative_samples": 0, "batch_size": 2,
     "fc_size": 1, "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
@@ -124,6 +159,13 @@ def make_config(values: dict, source: str | Path) -> Config:
         )
     if not 0 < config.dropout_keep_prob <= 1:
         raise UnspeechError(f"{source}: dropout_keep_prob must lie in (0, 1]")
+    if not 0 <= config.batch_normalization_decay < 1:
+        raise UnspeechError(f"{source}: batch_normalization_decay must lie in [0, 1)")
+    if config.end_to_end and config.dynamic:
+        raise UnspeechError(
+            f"{source}: end_to_end needs windows of one length; choose an encoder other than "
+            f"{config.embedding_transformation}"
+        )
     if not 0 < config.heldout_fraction < 1:
         raise UnspeechError(f"{source}: heldout_fraction must lie in (0, 1)")
     if config.tied_embeddings_transforms and config.window_length != config.window_neg_length:

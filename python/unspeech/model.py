@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from unspeech.blocks import initializers, leaky_relu
 from unspeech.config import Config, make_config, read_yaml
-from unspeech.encoders import initializers, leaky_relu, make_encoder
+from unspeech.encoders import make_encoder
 from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
 
@@ -34,14 +35,17 @@ class UnspeechModel(keras.Model):
         self.context_head = (
             self.target_head if config.tied_final_embeddings_transforms else Head(config)
         )
+        self._always_batch_statistics = (
+            config.force_resnet_istraining and "Resnet" in config.embedding_transformation
+        )
         if config.normalize_input:
-            size = (config.feat_size,)
+            size = (config.input_size,)
             self.input_mean = self._constant("input_mean", size, "zeros")
             self.input_deviation = self._constant("input_deviation", size, "ones")
         if config.unit_normalize_var:
             self.out_scaler = self.add_weight(shape=(), initializer="ones", name="out_scaler")
-        self.embed_targets(tf.zeros([1, config.window_length, config.feat_size]))
-        self.embed_contexts(tf.zeros([1, config.window_neg_length, config.feat_size]))
+        self.embed_targets(tf.zeros([1, config.window_length, config.input_size]))
+        self.embed_contexts(tf.zeros([1, config.window_neg_length, config.input_size]))
         self.built = True  # all weights exist after these two calls
 
     def _constant(self, name: str, shape: tuple, initializer: str) -> keras.Variable:
@@ -54,7 +58,7 @@ class UnspeechModel(keras.Model):
         leaves the channel in.
 
         Args:
-            frames: (frames, feat_size).
+            frames: (frames, input_size).
         """
         self.input_mean.assign(frames.mean(axis=0, dtype=np.float64))
         self.input_deviation.assign(frames.std(axis=0, dtype=np.float64) + 1e-3)
@@ -119,10 +123,12 @@ class UnspeechModel(keras.Model):
     ) -> tf.Tensor:
         windows = self._input(windows)
         if not self.config.dynamic:
+            training = training or self._always_batch_statistics
             return encoder(windows, training=training)
         if lengths is None:
             lengths = tf.fill([tf.shape(windows)[0]], tf.shape(windows)[1])
-        return encoder([windows, lengths], training=training)
+        inputs = [tf.convert_to_tensor(windows), tf.convert_to_tensor(lengths)]
+        return encoder(inputs, training=training)
 
     def _input(self, windows: tf.Tensor) -> tf.Tensor:
         if not self.config.normalize_input:
@@ -139,20 +145,34 @@ class UnspeechModel(keras.Model):
 
 
 class Head(layers.Layer):
-    """Two dense layers: leaky ReLU and dropout after the first, the second linear."""
+    """Dense layers: leaky ReLU and dropout after each but the last, which is linear.
+
+    Two in all; three with Vgg16bigB, which differs from Vgg16big in this alone.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.drop = 1.0 - config.dropout_keep_prob
         self.hidden = layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
+        self.second_hidden = None
+        if config.embedding_transformation == "Vgg16bigB":
+            self.second_hidden = layers.Dense(
+                config.fc_size, activation=leaky_relu, **initializers()
+            )
         self.output_layer = layers.Dense(config.embedding_size, **initializers())
 
     def call(self, features: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
-        hidden = self.hidden(features)
-        if dropout_seed is not None and self.drop > 0:
-            # Stateless, so that a restarted run drops what the undisturbed one would have dropped.
-            hidden = tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=dropout_seed)
+        hidden = self._dropout(self.hidden(features), dropout_seed)
+        if self.second_hidden is not None:
+            second_seed = None if dropout_seed is None else dropout_seed + tf.constant([0, 1 << 29])
+            hidden = self._dropout(self.second_hidden(hidden), second_seed)
         return self.output_layer(hidden)
+
+    def _dropout(self, hidden: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        if seed is None or self.drop == 0:
+            return hidden
+        # Stateless, so that a restarted run drops what the undisturbed one would have dropped.
+        return tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=seed)
 
 
 def save_weights(model: UnspeechModel, path: Path) -> None:
