@@ -14,7 +14,8 @@ set -euo pipefail
 stage=0
 stop_stage=7
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
-eval_corpus=       # labelled corpora to score on, separated by commas
+eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 joins short utterances
+                   # of a speaker (spoken digits, say) into some of about 3 seconds
 config=$UNSPEECH_ROOT/conf/demo.yaml    # settings of the model and of training
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
@@ -47,13 +48,15 @@ labelled() {
 train=demo
 [ -z "$corpus" ] || train=$(name_of "$corpus")
 dir=${dir:-exp/$train}
-declare -A source_of=([$train]=${corpus:+$(realpath -m "$corpus")})
+declare -A joined=() source_of=([$train]=${corpus:+$(realpath -m "$corpus")})
 names=("$train")
 IFS=, read -ra evals <<< "$eval_corpus"
 for each in "${evals[@]}"; do
+  seconds=0
+  [[ ! $each =~ ^(.+):([0-9.]+)$ ]] || each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
   name=$(name_of "$each")
   [ -z "${source_of[$name]+set}" ] || die "two corpora are called '$name': rename a folder"
-  source_of[$name]=$(realpath -m "$each")
+  source_of[$name]=$(realpath -m "$each") joined[$name]=$seconds
   names+=("$name")
 done
 
@@ -92,7 +95,7 @@ wanted() {
 if wanted 0; then
   for name in "${names[@]}"; do
     run_step 0 "data $name" "$dir/data/$name" \
-      import_corpus.sh --seed "$seed" "${source_of[$name]:-demo}" "$dir/data/$name"
+      import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${source_of[$name]:-demo}" "$dir/data/$name"
   done
 fi
 

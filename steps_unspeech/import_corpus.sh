@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 seed=1             # of the demo corpus
-join_seconds=0.0   # join a speaker's consecutive utterances until they are so long; 0: never
+join_seconds=0     # join a speaker's utterances, shuffled, until they are so long; 0: never
 overwrite=false    # make it again, even if it was made of something else
 
 . parse_options.sh

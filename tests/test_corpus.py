@@ -141,9 +141,9 @@ def test_join(tmp_path):
     write_table(corpus / "text", {name: f"word{name[-1]}" for name in names})
     call("corpus", "--out", out, "--join_seconds", 1, corpus)
     assert read_table(out / "text") == {
-        "a-0000": "word0 word1 word2",
-        "a-0001": "word3 word4 word5",
-        "a-0002": "word6 word7",
+        "a-0000": "word5 word6 word4",
+        "a-0001": "word3 word1 word7",
+        "a-0002": "word0 word2",
         "b-0000": "word0 word1",
         "b-0001": "word2",
         "c-0000": "word0",
@@ -151,7 +151,7 @@ def test_join(tmp_path):
     seconds = {name: float(value) for name, value in read_table(out / "utt2dur").items()}
     assert list(seconds.values()) == [1.2, 1.2, 0.8, 1.3, 0.5, 0.2]
     joined, parts = dict(DataAudio(out, RATE).read()), dict(DataAudio(corpus, RATE).read())
-    expected = np.concatenate([parts[f"a-{i}"] for i in (3, 4, 5)])
+    expected = np.concatenate([parts[f"a-{i}"] for i in (3, 1, 7)])
     np.testing.assert_allclose(joined["a-0001"], expected, atol=1e-4)
     before = files(out)
     call("corpus", "--out", out, "--join-seconds", 1, corpus)

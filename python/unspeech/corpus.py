@@ -155,7 +155,10 @@ def read_audio_folder(folder: Path) -> tuple[Tables, list[str]]:
 
 
 def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final: Path) -> Tables:
-    """Join consecutive utterances of each speaker into files of about `seconds`.
+    """Join utterances of each speaker into files of about `seconds`.
+
+    They are joined in an order drawn from their names: in the order of a list that is sorted by
+    word, each file would say one word many times.
 
     Args:
         data: data directory with audio.
@@ -181,6 +184,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
             if isinstance(samples, AudioError):
                 raise samples
             decoded[name] = samples
+        decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
         for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
             utterance = f"{speaker}-{number:04d}"
             file = Path("audio", f"{utterance.replace('/', '-')}.wav")
@@ -193,6 +197,10 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
                 words = [tables["text"].get(name, "") for name in group]
                 joined["text"][utterance] = " ".join(filter(None, words))
     return joined
+
+
+def _shuffled(name: str) -> str:
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]:
@@ -274,7 +282,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
     parser.add_argument(
         "--join-seconds", "--join_seconds", type=float, default=0,
-        help="join consecutive utterances of a speaker until they are this long (0: never)",
+        help="join utterances of a speaker, shuffled, until they are this long (0: never)",
     )  # fmt: skip
     parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
     options = parser.parse_args()
