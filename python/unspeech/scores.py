@@ -4,7 +4,17 @@ Source: L. Hubert, P. Arabie, "Comparing partitions", Journal of Classification 
 the NIST 2019 speaker recognition evaluation plan (minDCF); Kaldi's `src/ivectorbin/compute-eer.cc`.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+
+EXACT_UTTERANCES = 3_000  # up to here every score of a pair is kept as it is
+BINNED_UTTERANCES = 50_000  # up to here all pairs are scored, and counted in bins of their score
+BINS = 2**20  # of cosine from -1 to 1
+SAMPLED_TRIALS = 5_000_000  # of each kind, for still more utterances
+BLOCK = 2048  # utterances; a block of scores then takes 16 MB
+P_TARGET = 0.01  # of minDCF, with both costs 1
 
 
 def clustering_scores(
@@ -69,3 +79,160 @@ def _pairs_within(sizes: np.ndarray) -> int:
 def _entropy(sizes: np.ndarray) -> float:
     shares = sizes / sizes.sum()
     return float(-np.sum(shares * np.log(shares)))
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Scores of pairs of utterances, as counts.
+
+    Attributes:
+        scores: (values,) cosines that occur, rising.
+        targets: (values,) int64, same-speaker pairs of each score.
+        nontargets: (values,) int64, different-speaker pairs of each score.
+        sampled: whether the pairs are a sample, not all.
+        resolution: width of the bins that scores were rounded to; 0 when they are exact.
+    """
+
+    scores: np.ndarray
+    targets: np.ndarray
+    nontargets: np.ndarray
+    sampled: bool = False
+    resolution: float = 0.0
+
+    def error_rates(self) -> tuple[np.ndarray, np.ndarray]:
+        """(values + 1,) misses and false alarms when scores of at least scores[i] are accepted.
+
+        The last accept none.
+        """
+        misses = np.concatenate([[0], np.cumsum(self.targets)]) / self.targets.sum()
+        rejected = np.concatenate([[0], np.cumsum(self.nontargets)])
+        return misses, 1 - rejected / rejected[-1]
+
+
+def score_trials(vectors: np.ndarray, speakers: np.ndarray, seed: int = 1) -> Trials:
+    """Score pairs of utterances by cosine.
+
+    All unordered pairs up to `BINNED_UTTERANCES`, from `EXACT_UTTERANCES` on in bins of 2e-6. With
+    more utterances, `SAMPLED_TRIALS` same-speaker pairs and as many different-speaker pairs, each
+    drawn with replacement and uniformly among all of its kind: error rates of either kind are then
+    estimates without bias, whatever the shares of the kinds are.
+
+    Args:
+        vectors: (utterances, dim) float32 of unit length.
+        speakers: (utterances,) speaker of each, any dtype that sorts.
+        seed: of the sample.
+    Raises:
+        ValueError: with fewer than two speakers, or no speaker with two utterances: an error rate
+            would be undefined.
+    """
+    names, speakers = np.unique(speakers, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"all utterances are of speaker '{names[0]}'; error rates need a second")
+    if len(names) == len(speakers):
+        raise ValueError("no speaker has two utterances; error rates need same-speaker pairs")
+    if len(speakers) > BINNED_UTTERANCES:
+        rng = np.random.default_rng(seed)
+        kinds = [_sample_scores(rng, vectors, speakers, same) for same in (False, True)]
+        same = np.repeat([False, True], SAMPLED_TRIALS)
+        return _count(np.concatenate(kinds), same, sampled=True)
+    blocks = _score_blocks(vectors, speakers)
+    if len(speakers) <= EXACT_UTTERANCES:
+        scores, same = map(np.concatenate, zip(*blocks, strict=True))
+        return _count(scores, same)
+    counts = np.zeros(2 * BINS, np.int64)
+    for scores, same in blocks:
+        bins = np.clip((scores + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
+        counts += np.bincount(bins + BINS * same, minlength=2 * BINS)
+    nontargets, targets = counts.reshape(2, BINS)
+    occur = np.flatnonzero(nontargets + targets)
+    centres = (occur + 0.5) * (2 / BINS) - 1
+    return Trials(centres, targets[occur], nontargets[occur], resolution=2 / BINS)
+
+
+def verification_scores(trials: Trials) -> dict[str, float | int | str]:
+    """Error rates of telling from the score whether one speaker said both utterances of a pair.
+
+    Returns:
+        `eer`: percent; where misses are as frequent as false alarms, between two thresholds by
+        linear interpolation (not on the ROC's convex hull, so never smaller than that).
+        `eer_threshold`: the cosine there.
+        `min_dcf`: smallest detection cost over all thresholds, with `P_TARGET` and both costs 1,
+        over that of a system that always rejects, so that 1 means useless.
+        `trials` ("all" or "sampled"), `trials_target`, `trials_nontarget`: pairs;
+        `trials_resolution`: of binned scores.
+    """
+    misses, alarms = trials.error_rates()
+    after = int(np.argmax(misses >= alarms))
+    before = after - 1
+    gaps = alarms[before] - misses[before], misses[after] - alarms[after]
+    weight = gaps[0] / sum(gaps)
+    eer = misses[before] + weight * (misses[after] - misses[before])
+    return {
+        "eer": 100 * float(eer),
+        "eer_threshold": float(trials.scores[min(after, len(trials.scores) - 1)]),
+        "min_dcf": float(detection_costs(trials).min()),
+        "trials": "sampled" if trials.sampled else "all",
+        "trials_target": int(trials.targets.sum()),
+        "trials_nontarget": int(trials.nontargets.sum()),
+    } | ({"trials_resolution": trials.resolution} if trials.resolution else {})
+
+
+def detection_costs(trials: Trials) -> np.ndarray:
+    """(values + 1,) detection cost at each threshold of `Trials.error_rates`.
+
+    Costs of a miss and of a false alarm are 1, `P_TARGET` of the pairs are of one speaker; a
+    system that always rejects costs 1.
+    """
+    misses, alarms = trials.error_rates()
+    return misses + (1 - P_TARGET) / P_TARGET * alarms
+
+
+def _score_blocks(
+    vectors: np.ndarray, speakers: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scores of all unordered pairs, and whether each is of one speaker, block by block."""
+    starts = range(0, len(vectors), BLOCK)
+    for first in starts:
+        rows = slice(first, first + BLOCK)
+        for second in starts[first // BLOCK :]:
+            columns = slice(second, second + BLOCK)
+            scores = vectors[rows] @ vectors[columns].T
+            same = speakers[rows, None] == speakers[columns]
+            if first == second:
+                upper = np.triu_indices(len(scores), k=1)
+                yield scores[upper], same[upper]
+            else:
+                yield scores.ravel(), same.ravel()
+
+
+def _sample_scores(
+    rng: np.random.Generator, vectors: np.ndarray, speakers: np.ndarray, same: bool
+) -> np.ndarray:
+    """(SAMPLED_TRIALS,) scores of pairs drawn uniformly among those of one kind."""
+    order = np.argsort(speakers, kind="stable")
+    sizes = np.bincount(speakers)
+    starts = np.cumsum(sizes) - sizes
+    partners = sizes - 1 if same else len(speakers) - sizes
+    ends = np.cumsum(sizes * partners)
+    speaker = np.searchsorted(ends, rng.integers(ends[-1], size=SAMPLED_TRIALS), side="right")
+    first = starts[speaker] + rng.integers(sizes[speaker])
+    second = rng.integers(partners[speaker])
+    if same:
+        second += starts[speaker]
+        second += second >= first
+    else:
+        second += np.where(second >= starts[speaker], sizes[speaker], 0)
+    pairs = np.stack([order[first], order[second]])
+    return np.concatenate(
+        [
+            np.einsum("nd,nd->n", vectors[own], vectors[other])
+            for own, other in np.array_split(pairs, -(-SAMPLED_TRIALS // 2**16), axis=1)
+        ]
+    )
+
+
+def _count(scores: np.ndarray, same: np.ndarray, sampled: bool = False) -> Trials:
+    values, index = np.unique(scores, return_inverse=True)
+    targets = np.bincount(index[same], minlength=len(values))
+    nontargets = np.bincount(index[~same], minlength=len(values))
+    return Trials(values, targets, nontargets, sampled)

@@ -1,0 +1,129 @@
+"""Score embeddings, and clusters of them, against gold speakers.
+
+    python3 -m unspeech.evaluate --embeddings exp/embeddings_dev --utt2spk data/dev/utt2spk \\
+        --clusters exp/clusters_dev --out exp/eval_dev
+
+Leaves scores.json, det.png, distances.png and tsne.png.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.errors import UnspeechError, run_program
+from unspeech.scores import clustering_scores, score_trials, verification_scores
+from unspeech.tables import atomic_write, read_table, speakers_of
+from unspeech.vectors import load_embeddings
+
+TSNE_UTTERANCES = 2000
+
+
+def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
+    """The cluster of each utterance in a clusters directory, "" for outliers.
+
+    An utterance that is alone in its cluster, or that was left out, is an outlier.
+
+    Raises:
+        UnspeechError: when the clusters are of other utterances than these.
+    """
+    table = read_table(directory / "utt2spk")
+    strange = set(table).difference(utterances)
+    if strange:
+        raise UnspeechError(
+            f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
+            "score these with clusters made from them"
+        )
+    sizes = dict(zip(*np.unique(list(table.values()), return_counts=True), strict=True))
+    names = [table.get(utterance, "") for utterance in utterances]
+    return np.array([name if sizes.get(name, 0) > 1 else "" for name in names])
+
+
+def each_outlier_alone(clusters: np.ndarray) -> np.ndarray:
+    """(utterances,) int64 labels, with one of its own for each outlier ("")."""
+    labels = np.unique(clusters, return_inverse=True)[1]
+    outliers = clusters == ""
+    labels[outliers] = len(labels) + np.arange(outliers.sum())
+    return labels
+
+
+def project(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Place (utterances, dim) vectors in the plane by t-SNE: (utterances, 2)."""
+    # Imported here: a second that bad input need not wait for.
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(30, (len(vectors) - 1) / 3)
+    # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
+    with threadpool_limits(1):
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+
+
+def table_of(scores: dict) -> str:
+    """The figures as lines for a terminal."""
+    return "\n".join(
+        f"{name:<20}{value:>14,}" if isinstance(value, int) else f"{name:<20}{value:>14.4g}"
+        for name, value in scores.items()
+        if isinstance(value, int | float)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--embeddings", required=True, help="directory of embeddings or i-vectors, .scp or .ark"
+    )
+    parser.add_argument("--utt2spk", required=True, help="gold speakers")
+    parser.add_argument("--clusters", type=Path, help="clusters directory, to score it as well")
+    parser.add_argument("--out", required=True, type=Path, help="output directory")
+    parser.add_argument("--seed", type=int, default=1, help="of samples and of t-SNE")
+    options = parser.parse_args()
+
+    utterances, vectors = load_embeddings(options.embeddings)
+    gold = np.array(speakers_of(utterances, options.utt2spk))
+    clusters = clusters_of(utterances, options.clusters) if options.clusters else None
+    print(f"Scoring {len(utterances)} utterances, seed {options.seed}", flush=True)
+    try:
+        trials = score_trials(vectors, gold, options.seed)
+    except ValueError as error:
+        raise UnspeechError(f"{options.utt2spk}: {error}") from None
+    scores = verification_scores(trials)
+    scores |= {"utterances": len(utterances), "speakers": len(np.unique(gold))}
+    if clusters is not None:
+        outliers = int(np.sum(clusters == ""))
+        scores |= clustering_scores(gold, each_outlier_alone(clusters), outliers)
+    command = shlex.join(["python3", "-m", "unspeech.evaluate", *sys.argv[1:]])
+    scores |= {"seed": options.seed, "command": command}
+
+    from unspeech import plots
+
+    rng = np.random.default_rng(options.seed)
+    count = min(TSNE_UTTERANCES, len(utterances))
+    shown = np.sort(rng.choice(len(utterances), count, replace=False))
+    of_all = f"{count:,} of {len(utterances):,}" if count < len(utterances) else f"all {count:,}"
+    title = f"t-SNE of {of_all} utterances, seed {options.seed}"
+    pictures = {
+        "det.png": plots.det_curve(trials, scores["eer"], scores["min_dcf"]),
+        "distances.png": plots.distances(trials, scores["eer_threshold"]),
+        "tsne.png": plots.tsne(
+            project(vectors[shown], options.seed),
+            gold[shown],
+            None if clusters is None else clusters[shown],
+            title,
+        ),
+    }
+    for name, picture in pictures.items():
+        with atomic_write(options.out / name, "wb") as file:
+            file.write(picture)
+    with atomic_write(options.out / "scores.json") as file:
+        json.dump(scores, file, indent=2)
+    print(table_of(scores))
+
+
+if __name__ == "__main__":
+    run_program(main)
