@@ -36,6 +36,8 @@ split=$log/split_$name
 mkdir -p "$split"
 awk '{ print $1 }' "$list" | sort > "$split/utterances.scp"
 nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
+utterances=$(wc -l < "$split/utterances.scp")
+max_failed=$(awk "BEGIN { print int($max_failed_fraction * $utterances) }")
 out=$dir/raw_fbank_$name.JOB
 kaldi=()
 if command -v compute-fbank-feats > /dev/null; then
@@ -44,15 +46,18 @@ fi
 $cmd JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
   once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" \
   python3 -m unspeech.fbank --data "$data" --utterances "$split/utterances.JOB.scp" \
-  --config "$fbank_config" --seed "$seed" --max-failed-fraction "$max_failed_fraction" \
+  --config "$fbank_config" --seed "$seed" --max-failed "$max_failed" \
   "${kaldi[@]}" --ark "$out.ark" --scp "$out.scp" \
   --num-frames "$split/num_frames.JOB" --durations "$split/durations.JOB" \
   --failed "$split/failed.JOB"
 
 join_text "$split/failed.JOB" "$nj" "$log/failed_utterances"
 if [ -s "$log/failed_utterances" ]; then
-  echo "$(wc -l < "$log/failed_utterances") of $(wc -l < "$split/utterances.scp") utterances" \
-    "could not be used; their names and why: $log/failed_utterances"
+  failed=$(wc -l < "$log/failed_utterances")
+  echo "$failed of $utterances utterances could not be used; their names and why:" \
+    "$log/failed_utterances"
+  [ "$failed" -le "$max_failed" ] || die "more than --max-failed-fraction $max_failed_fraction of" \
+    "the utterances failed, the first: $(head -n 1 "$log/failed_utterances")"
 fi
 join_jobs "$split/num_frames.JOB" "$nj" "$data/utt2num_frames"
 join_jobs "$split/durations.JOB" "$nj" "$data/utt2dur"

@@ -10,7 +10,6 @@ Source: J. B. Allen and D. A. Berkley, "Image method for efficiently simulating 
 acoustics", JASA 1979; `espeak-ng/speak_lib.h`.
 """
 
-import argparse
 import ctypes
 import sys
 from collections import deque
@@ -31,6 +30,7 @@ from tqdm import tqdm
 from unspeech.audio import wav_bytes
 from unspeech.corpus import new_data_dir
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.processes import die_with_parent
 from unspeech.tables import invert, write_table
 
@@ -256,9 +256,7 @@ def _result(process: Process, reader: Connection) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
     parser.add_argument("--seed", type=int, default=1, help="of texts, rooms and noise (1)")
     parser.add_argument("--minutes", type=float, default=25, help="length in all (25)")

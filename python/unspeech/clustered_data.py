@@ -8,7 +8,6 @@ its cluster's: <cluster>-<utterance>, everywhere it occurs. `utt_map` leads back
 Source: Kaldi's `utils/validate_data_dir.sh` and `utils/data/perturb_data_dir_speed.sh`.
 """
 
-import argparse
 import re
 import shutil
 from collections import Counter
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
 from unspeech.vectors import load_embeddings
 
@@ -191,9 +191,7 @@ def _some(utterances: list[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--data", required=True, type=Path, help="data directory")
     parser.add_argument("--clusters", required=True, help="the clusters' utt2spk")
     parser.add_argument("--outliers", choices=["own", "nearest", "leave-out"], default="own")

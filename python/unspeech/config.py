@@ -215,10 +215,8 @@ def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None
     """Give the parser one option for each field of a dataclass of settings; not given is None."""
     group = parser.add_argument_group(title)
     for field in dataclasses.fields(kind):
-        names = {f"--{field.name}", f"--{field.name.replace('_', '-')}"}
         group.add_argument(
-            *sorted(names),
-            dest=field.name,
+            f"--{field.name.replace('_', '-')}",
             default=None,
             metavar=field.type.__name__.upper(),
             help=f"{field.metadata['help']} ({field.default})",

@@ -7,7 +7,6 @@ utterance, named by its path. Paths become absolute, files are sorted as Kaldi w
 utterance without a speaker is its own. The same call again finds its output and leaves it.
 """
 
-import argparse
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ import numpy as np
 
 from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.tables import invert, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
@@ -276,12 +276,10 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
     parser.add_argument(
-        "--join-seconds", "--join_seconds", type=float, default=0,
+        "--join-seconds", type=float, default=0,
         help="join utterances of a speaker, shuffled, until they are this long (0: never)",
     )  # fmt: skip
     parser.add_argument("corpus", type=Path, help="data directory or folder of audio")

@@ -6,7 +6,6 @@
 What is done to the rows has the names of the original's options (`genfeat_…`).
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from unspeech.config import add_options, given_options, setting
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import check_features
 from unspeech.model import UnspeechModel, load_model
+from unspeech.options import OptionParser
 from unspeech.tables import atomic_write
 
 WINDOWS_A_BATCH = 256  # one compiled shape for all input
@@ -197,9 +197,7 @@ def write_zerospeech(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["ivectors", "utterances"])
     parser.add_argument("--feats", required=True, type=Path, help="feats.scp, or an .ark file")
     parser.add_argument("--model", required=True, help="model directory")
@@ -211,7 +209,6 @@ def main() -> None:
     parser.add_argument("--ark", required=True, type=Path, help="output; its scp stands beside it")
     parser.add_argument(
         "--output-feat-format",
-        "--output_feat_format",
         choices=["kaldi_bin", "kaldi_text", "unsup_challenge2017"],
         default="kaldi_bin",
         help="unsup_challenge2017: one text file an utterance, in the folder that --ark names",

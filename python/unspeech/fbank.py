@@ -10,7 +10,6 @@ recorded at 8 kHz, errors reach 0.02.
 Source: Kaldi's `src/feat/feature-fbank.cc`, `src/featbin/compute-fbank-feats.cc`.
 """
 
-import argparse
 import hashlib
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from tqdm import tqdm
 from unspeech.archives import ArkWriter
 from unspeech.audio import AudioError, DataAudio, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.processes import die_with_parent
 from unspeech.tables import atomic_write
 
@@ -245,9 +245,7 @@ class FbankJob:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--data", required=True, type=Path, help="data directory")
     parser.add_argument(
         "--utterances", type=Path, help="file of utterances to do, first on each line (all)"
@@ -256,19 +254,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the dither (1)")
     parser.add_argument("--ark", required=True, type=Path, help="features")
     parser.add_argument("--scp", required=True, type=Path, help="where they are in the ark")
-    parser.add_argument(
-        "--num-frames", "--num_frames", required=True, type=Path, help="utt2num_frames"
-    )
+    parser.add_argument("--num-frames", required=True, type=Path, help="utt2num_frames")
     parser.add_argument("--durations", required=True, type=Path, help="utt2dur, in seconds")
     parser.add_argument(
         "--failed", required=True, type=Path, help="utterances without features, and why"
     )
     parser.add_argument(
-        "--max-failed-fraction", "--max_failed_fraction", type=float, default=0.05,
-        help="share of utterances that may fail (0.05)",
+        "--max-failed", type=int, default=0,
+        help="how many utterances may fail (0)",
     )  # fmt: skip
     parser.add_argument(
-        "--compute-fbank-feats", "--compute_fbank_feats", metavar="PATH",
+        "--compute-fbank-feats", metavar="PATH",
         help="Kaldi's program, instead of kaldi-native-fbank",
     )  # fmt: skip
     options = parser.parse_args()
@@ -293,7 +289,7 @@ def main() -> None:
             frames[utterance] = len(features)
         reasons = {utterance: error.reason for utterance, error in job.failed.items()}
         _write_lines(options.failed, reasons)
-        if len(job.failed) > options.max_failed_fraction * len(utterances):
+        if len(job.failed) > options.max_failed:
             first = next(iter(job.failed.values()))
             raise UnspeechError(
                 f"{first} ({len(job.failed)} of {len(utterances)} utterances cannot be used, see "

@@ -5,17 +5,15 @@
 With `--ark`, the arrays themselves are copied into that one archive.
 """
 
-import argparse
 from pathlib import Path
 
 from unspeech.archives import ArkWriter, iterate_arrays, join_scps
 from unspeech.errors import run_program
+from unspeech.options import OptionParser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="joined scp file")
     parser.add_argument("--ark", type=Path, help="archive to copy the arrays into")
     parser.add_argument("parts", nargs="+", help="scp files of the jobs")

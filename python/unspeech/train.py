@@ -5,7 +5,6 @@
 Killed and started again with the same command, it goes on from the last checkpoint.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -30,6 +29,7 @@ from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, load_corpus
 from unspeech.model import UnspeechModel, finish_model, save_weights
 from unspeech.objectives import OBJECTIVES
+from unspeech.options import OptionParser
 from unspeech.sampling import (
     Batch,
     ContextSampler,
@@ -348,17 +348,13 @@ def describe_data(corpus: Corpus, data: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("--config", help="YAML file of settings")
     parser.add_argument(
         "--data", "--filelist", required=True, help="data directory, or .scp or .ark file"
     )
     parser.add_argument("--dir", required=True, help="model directory")
-    parser.add_argument(
-        "--max-minutes", "--max_minutes", type=float, help="stop after so many minutes of training"
-    )
+    parser.add_argument("--max-minutes", type=float, help="stop after so many minutes of training")
     add_options(parser, Config, "settings of the model, over those of --config")
     options = parser.parse_args()
     config = config_from_options(options, options.config)
