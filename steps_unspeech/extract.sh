@@ -11,6 +11,7 @@ set -euo pipefail
 nj=1               # a job uses all cores of its machine
 cmd=run_local.py   # how jobs are run; see cmd.sh
 period=10          # frames from one row to the next
+embed_opts=        # more options of the rows: "--genfeat-combine-contexts true"
 overwrite=false    # make it again, even if it was made otherwise
 
 . parse_options.sh
@@ -21,14 +22,15 @@ dir=$3
 
 feats=$(feats_of "$data")
 require_files "$model/final.ie.id" "$model/config.yaml"
-begin_step "$dir/ivector_online.scp" period="$period" -- "$feats" "$model/final.ie.id"
+begin_step "$dir/ivector_online.scp" period="$period" embed_opts="$embed_opts" -- "$feats" "$model/final.ie.id"
 
+read -ra more <<< "$embed_opts"
 nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
 $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
   once.py "$dir/ivector_online.scp" JOB "$split" \
   python3 -m unspeech.embed ivectors --feats "$split" --model "$model" --period "$period" \
-  --ark "$dir/ivector_online.JOB.ark"
+  --ark "$dir/ivector_online.JOB.ark" "${more[@]}"
 
 cp "$model/final.ie.id" "$dir/final.ie.id"
 echo "$period" > "$dir/ivector_period"

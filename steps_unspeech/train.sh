@@ -32,8 +32,16 @@ model=$1
 feats=$(feats_of "$data")
 require_files "$config"
 [ "$overwrite" = false ] || [ ! -e "$model/config.yaml" ] || rm -rf "$model"
-begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" max_minutes="$max_minutes" \
-  train_opts="$train_opts" -- "$feats" "$config"
+for state in "$model"/.final.ie.id.{made,making}_from; do
+  # Training of another length is not another run: a longer one goes on from a shorter one.
+  [ ! -e "$state" ] || grep -qx "num_steps $num_steps" "$state" || {
+    sed "s/^num_steps .*/num_steps $num_steps/" "$state" > "$model/.final.ie.id.making_from.part"
+    mv "$model/.final.ie.id.making_from.part" "$model/.final.ie.id.making_from"
+    rm -f "$model/.final.ie.id.made_from"
+  }
+done
+begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" train_opts="$train_opts" \
+  -- "$feats" "$config"
 
 read -ra settings <<< "$train_opts"
 [ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
