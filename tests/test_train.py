@@ -19,9 +19,17 @@ from unspeech.objectives import logistic
 from unspeech.sampling import ContextSampler
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_loss_equals_the_pair_by_pair_computation(tiny_data, tied):
-    config = make_config(TINY | {"tied_embeddings_transforms": tied}, "test")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tied_embeddings_transforms": False, "unit_normalize": True},
+        {"use_dot_combine": False, "tied_final_embeddings_transforms": True},
+        {"negative_samples": 6, "use_weighted_loss_func": True, "unit_normalize_var": False},
+    ],
+)
+def test_loss_equals_the_pair_by_pair_computation(tiny_data, settings):
+    config = make_config(TINY | settings, "test")
     corpus = load_corpus(tiny_data, 40)
     batch = ContextSampler(corpus, np.arange(len(corpus.utterances)), config, 0).batch(1)
     model = UnspeechModel(config)
@@ -29,13 +37,21 @@ def test_loss_equals_the_pair_by_pair_computation(tiny_data, tied):
     count = batch.contexts.shape[1]
     pairs = [(row // count, row, 1.0) for row in range(len(contexts))]
     pairs += [(target, row, 0.0) for target, row in batch.negatives]
+    weight = 6 / 4 if settings.get("use_weighted_loss_func") else 1
     losses = []
     for target, row, label in pairs:
-        left = model.embed_targets(batch.targets[target : target + 1])
-        right = model.embed_contexts(contexts[row : row + 1])
-        logit = float(tf.reduce_sum(left * right))
-        losses.append(np.log1p(np.exp(-logit if label else logit)))
-    outcome = logistic(*model.embed_batch(batch.targets, batch.contexts), batch.negatives)
+        left = model.embed_targets(batch.targets[target : target + 1]).numpy()[0]
+        right = model.embed_contexts(contexts[row : row + 1]).numpy()[0]
+        if settings.get("unit_normalize"):
+            assert np.linalg.norm(left) == pytest.approx(1, abs=1e-5)
+        if settings.get("use_dot_combine", True):
+            logit = left @ right
+        else:
+            kernel, bias = model.projection.get_weights()
+            logit = ((left - right) @ kernel + bias).item()
+        losses.append((weight if label else 1) * np.log1p(np.exp(-logit if label else logit)))
+    embeddings = model.embed_batch(batch.targets, batch.contexts)
+    outcome = logistic(model, *embeddings, batch.negatives)
     assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
     assert outcome.labels.numpy().sum() == len(contexts)
 

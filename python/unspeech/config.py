@@ -77,9 +77,16 @@ class Config:
     fc_size: int = setting(2048, "width of the layer before the embedding")
     embedding_size: int = setting(100, "dimension of an embedding")
     dropout_keep_prob: float = setting(0.9, "share of units kept between the two final layers")
+    unit_normalize: bool = setting(False, "scale each embedding to unit length")
+    use_dot_combine: bool = setting(
+        True, "a pair's logit is the dot product; else a projection of the difference"
+    )
     unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
     # Training
     objective: str = setting("logistic", "objective, by its name in the table")
+    use_weighted_loss_func: bool = setting(
+        False, "weigh positive pairs so that they count as much as the negative ones in all"
+    )
     num_steps: int = setting(100_000, "training length in steps")
     learn_rate: float = setting(3e-4, "Adam's step size")
     l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each")

@@ -44,9 +44,12 @@ class UnspeechModel(keras.Model):
             self.input_deviation = self._constant("input_deviation", size, "ones")
         if config.unit_normalize_var:
             self.out_scaler = self.add_weight(shape=(), initializer="ones", name="out_scaler")
-        self.embed_targets(tf.zeros([1, config.window_length, config.input_size]))
-        self.embed_contexts(tf.zeros([1, config.window_neg_length, config.input_size]))
-        self.built = True  # all weights exist after these two calls
+        if not config.use_dot_combine:
+            self.projection = layers.Dense(1, **initializers())
+        left = self.embed_targets(tf.zeros([1, config.window_length, config.input_size]))
+        right = self.embed_contexts(tf.zeros([1, config.window_neg_length, config.input_size]))
+        self.pair_logits(left, right)
+        self.built = True  # all weights exist after these calls
 
     def _constant(self, name: str, shape: tuple, initializer: str) -> keras.Variable:
         return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
@@ -136,7 +139,15 @@ class UnspeechModel(keras.Model):
         return (windows - self.input_mean) / self.input_deviation
 
     def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
+        if self.config.unit_normalize:
+            outputs = tf.math.l2_normalize(outputs, axis=-1)
         return outputs * self.out_scaler if self.config.unit_normalize_var else outputs
+
+    def pair_logits(self, targets: tf.Tensor, contexts: tf.Tensor) -> tf.Tensor:
+        """How strongly each pair looks like a positive one: (…, embedding) twice to (…)."""
+        if self.config.use_dot_combine:
+            return tf.reduce_sum(targets * contexts, axis=-1)
+        return tf.squeeze(self.projection(targets - contexts), axis=-1)
 
     def l2_penalty(self) -> tf.Tensor:
         """Half the squared norm of all kernels (not biases), as TF-Slim's regularizer counts."""

@@ -115,7 +115,7 @@ class Trainer:
         """One step of Adam; returns () loss and () accuracy on its pairs."""
         with tf.GradientTape() as tape:
             embeddings = self.model.embed_batch(*windows, dropout_seed=dropout_seed)
-            outcome = self.objective(*embeddings, negatives)
+            outcome = self.objective(self.model, *embeddings, negatives)
             total = outcome.loss
             if self.config.l2_reg > 0:
                 total += self.config.l2_reg * self.model.l2_penalty()
@@ -128,7 +128,7 @@ class Trainer:
 
     @tf.function(reduce_retracing=True)
     def _score(self, windows, negatives):
-        outcome = self.objective(*self.model.embed_batch(*windows), negatives)
+        outcome = self.objective(self.model, *self.model.embed_batch(*windows), negatives)
         return outcome.loss, outcome.correct()
 
     def heldout_scores(self) -> tuple[float, float]:
