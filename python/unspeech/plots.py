@@ -79,9 +79,10 @@ def det_curve(trials: Trials, eer: float, min_dcf: float) -> bytes:
     axes.plot(
         *[deviate(eer / 100)] * 2, "o", color=ORANGE, ms=7, clip_on=False, label=f"EER {eer:.1f} %"
     )
-    point = deviate(alarms[cheapest]), deviate(misses[cheapest])
+    point = ndtri(np.clip([alarms[cheapest], misses[cheapest]], least, most))
     axes.plot(*point, "D", color="#009e73", ms=6, clip_on=False, label=f"minDCF {min_dcf:.3f}")
-    ticks = np.array([0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 90, 95, 99])
+    wide = [0.01, 0.1, 1, 5, 20, 50, 80, 95, 99]
+    ticks = np.array(wide if most > 0.6 else [0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 40])
     ticks = ticks[(ticks >= 100 * least) & (ticks <= 100 * most)]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ndtri(ticks / 100), [f"{tick:g}" for tick in ticks])
@@ -180,7 +181,7 @@ def _scatter(
 
 
 @_styled
-def training_curves(log: list[dict], title: str, curves: list[tuple[str, str]], unit: str) -> bytes:
+def training_curves(log: list[dict], curves: list[tuple[str, str]], unit: str) -> bytes:
     """Values of `train_log.jsonl` against steps.
 
     Args:
@@ -201,7 +202,7 @@ def training_curves(log: list[dict], title: str, curves: list[tuple[str, str]], 
             )
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(title=title, xlabel="step", ylabel=unit)
+    axes.set(xlabel="step", ylabel=unit)
     axes.legend(fontsize=8)
     return _png(figure)
 
