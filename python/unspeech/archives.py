@@ -7,6 +7,7 @@ Source: Kaldi's `src/util/kaldi-table.h` and `src/matrix/compressed-matrix.h`.
 
 import gzip
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,49 @@ import numpy as np
 
 from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write, read_table
+
+
+def split_entry(entry: str) -> tuple[str, int, str]:
+    """Split an scp entry, `file.ark:offset[range]`.
+
+    Returns:
+        (file or pipe, offset, range without its brackets); 0 and "" where there is none.
+    """
+    limits = ""
+    if entry.endswith("]"):
+        entry, _, limits = entry[:-1].rpartition("[")
+    file, _, offset = entry.rpartition(":")
+    return (file, int(offset), limits) if file and offset.isdecimal() else (entry, 0, limits)
+
+
+def select_range(
+    limits: str, rows: int, columns: int, utterance: str, source: str | Path
+) -> tuple[slice, slice]:
+    """Which rows and columns of a matrix a range of an scp stands for.
+
+    Args:
+        limits: `first:last` rows, and perhaps `,first:last` columns, both ends included; `:` or
+            nothing for all. Rows may end up to 3 after the last one, as in Kaldi.
+        rows, columns: of the matrix.
+        utterance, source: for the error message.
+    Raises:
+        UnspeechError: when it is malformed or goes beyond the matrix.
+    Source: Kaldi's `src/util/kaldi-holder.cc`.
+    """
+    match = _RANGE.fullmatch(limits)
+    if match:
+        ends = [group and int(group) for group in match.groups()]
+        first, last = (0, rows - 1) if ends[0] is None else ends[:2]
+        left, right = (0, columns - 1) if ends[2] is None else ends[2:]
+        if first <= last < rows + 3 and first < rows and left <= right < columns:
+            return slice(first, min(last, rows - 1) + 1), slice(left, right + 1)
+    raise UnspeechError(
+        f"{source}: utterance '{utterance}': there is no range [{limits}] in a matrix of {rows} "
+        f"rows and {columns} columns; correct it"
+    )
+
+
+_RANGE = re.compile(r"(?::|(\d+):(\d+))?(?:,(?::|(\d+):(\d+))?)?")
 
 
 def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
@@ -27,10 +71,12 @@ def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
     Returns:
         (frames, dim) or (dim,) float32.
     Raises:
-        UnspeechError: when the archive is missing, truncated or not an archive.
+        UnspeechError: when the archive is missing, truncated or not an archive, or the range goes
+            beyond it.
     """
+    file, offset, limits = split_entry(entry)
     try:
-        array = kaldiio.load_mat(entry)
+        array = kaldiio.load_mat(f"{file}:{offset}" if offset else file)
     except FileNotFoundError as error:
         raise UnspeechError(
             f"{source}: utterance '{utterance}': no such file: {error.filename}"
@@ -44,6 +90,9 @@ def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
         ) from None
     if not isinstance(array, np.ndarray):
         raise UnspeechError(f"{source}: utterance '{utterance}': {entry} holds audio, not features")
+    if limits:
+        rows, columns = select_range(limits, *np.atleast_2d(array.T).T.shape, utterance, source)
+        array = array[rows, columns] if array.ndim == 2 else array[rows]
     return np.asarray(array, dtype=np.float32)
 
 

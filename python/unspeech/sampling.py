@@ -117,13 +117,10 @@ class ContextSampler:
             for position in context_positions(config)
         ]
         size, contexts = len(utterances), config.contexts
-        targets = self._corpus.windows(utterances, begins + target_at, length)
-        flat = self._corpus.windows(
-            np.repeat(utterances, contexts), (begins[:, None] + context_at).ravel(), step
-        )
+        rows = self._corpus.windows(utterances, begins, config.span)
         return (
-            targets,
-            flat.reshape(size, contexts, *flat.shape[1:]),
+            rows[:, target_at : target_at + length],
+            np.stack([rows[:, at : at + step] for at in context_at], axis=1),
             np.full(size, length, np.int32),
             np.full((size, contexts), step, np.int32),
         )

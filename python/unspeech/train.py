@@ -21,12 +21,13 @@ from unspeech.config import (
     Config,
     add_options,
     config_from_options,
+    given_options,
     make_config,
     read_yaml,
     write_config,
 )
 from unspeech.errors import UnspeechError, run_program
-from unspeech.features import Corpus, load_corpus
+from unspeech.features import Corpus, MemmapOptions, load_corpus
 from unspeech.model import UnspeechModel, finish_model, save_weights
 from unspeech.objectives import OBJECTIVES
 from unspeech.options import OptionParser
@@ -338,11 +339,11 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
 def describe_data(corpus: Corpus, data: str) -> dict:
     """What a model was trained on, to recognise it again."""
     digest = hashlib.md5("\n".join(corpus.utterances).encode(), usedforsecurity=False)
-    digest.update(corpus.starts.tobytes())
+    digest.update(corpus.lengths.tobytes())
     return {
         "data": data,
         "utterances": len(corpus.utterances),
-        "frames": len(corpus.frames),
+        "frames": int(corpus.lengths.sum()),
         "md5": digest.hexdigest(),
     }
 
@@ -356,11 +357,12 @@ def main() -> None:
     parser.add_argument("--dir", required=True, help="model directory")
     parser.add_argument("--max-minutes", type=float, help="stop after so many minutes of training")
     add_options(parser, Config, "settings of the model, over those of --config")
+    add_options(parser, MemmapOptions, "features of more than fits into memory")
     options = parser.parse_args()
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 
-    corpus = load_corpus(options.data, config.feat_size)
+    corpus = load_corpus(options.data, config.feat_size, **given_options(options, MemmapOptions))
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
@@ -374,7 +376,7 @@ def main() -> None:
     )
     with atomic_write(directory / "unused_utterances") as file:
         file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
-    hours = len(corpus.frames) / 360_000
+    hours = corpus.lengths.sum() / 360_000
     print(
         f"Training {config.embedding_transformation} with seed {config.seed} on "
         f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out; "
