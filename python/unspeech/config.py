@@ -225,6 +225,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None
         group.add_argument(
             f"--{field.name.replace('_', '-')}",
             default=None,
+            **({"nargs": "?", "const": "true"} if field.type is bool else {}),
             metavar=field.type.__name__.upper(),
             help=f"{field.metadata['help']} ({field.default})",
         )
