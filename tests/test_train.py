@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
 

@@ -16,15 +16,16 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.config import add_options, given_options, setting
+from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options, setting
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import check_features
 from unspeech.model import UnspeechModel, load_model
 from unspeech.options import OptionParser
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, read_table
+from unspeech.waveforms import read_waveforms
 
-WINDOWS_A_BATCH = 256  # one compiled shape for all input
-FRAMES_A_SECOND = 100
+WINDOWS_A_BATCH = 256  # at most; one compiled shape for all input
+VALUES_A_BATCH = 1 << 21  # of the windows' features, so that a batch of long ones fits in memory
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class Embedder:
         self.options = options
         self.stride = options.genfeat_stride
         self.window_length = config.window_length
-        self.feat_size = config.feat_size
+        self._chunk_length = options.genfeat_max_length * config.input_rate // FRAMES_A_SECOND
+        # The learnt filters give `num_filters` values for every 4 samples.
+        width = config.num_filters / 4 if config.end_to_end else config.feat_size
+        fitting = int(VALUES_A_BATCH / (config.window_length * width))
+        self._batch = min(WINDOWS_A_BATCH, max(1, fitting))
         if self.stride < 1:
             raise UnspeechError(f"genfeat_stride must be at least 1 frame, not {self.stride}")
         both = options.genfeat_combine_contexts or options.generate_fbank_segmentation
@@ -88,7 +93,7 @@ class Embedder:
         self._embed = tf.function(
             lambda windows: tf.concat([head(windows) for head in heads], axis=1),
             input_signature=[
-                tf.TensorSpec([WINDOWS_A_BATCH, self.window_length, self.feat_size], tf.float32)
+                tf.TensorSpec([self._batch, self.window_length, config.input_size], tf.float32)
             ],
         )
 
@@ -107,7 +112,7 @@ class Embedder:
         for name, features in utterances:
             chunk.append((name, features))
             frames += len(features)
-            if frames >= self.options.genfeat_max_length:
+            if frames >= self._chunk_length:
                 yield from self._chunk(chunk)
                 chunk, frames = [], 0
         if chunk:
@@ -134,9 +139,9 @@ class Embedder:
     def _windows(self, frames: np.ndarray, starts: np.ndarray) -> np.ndarray:
         embedded = np.empty((len(starts), self._width), np.float32)
         offsets = np.arange(self.window_length)
-        for first in range(0, len(starts), WINDOWS_A_BATCH):
-            own = starts[first : first + WINDOWS_A_BATCH]
-            padded = np.resize(own, WINDOWS_A_BATCH)
+        for first in range(0, len(starts), self._batch):
+            own = starts[first : first + self._batch]
+            padded = np.resize(own, self._batch)
             windows = frames[padded[:, None] + offsets]
             embedded[first : first + len(own)] = self._embed(windows)[: len(own)]
         return embedded
@@ -184,14 +189,23 @@ def checked_features(path: Path, feat_size: int) -> Iterator[tuple[str, np.ndarr
         yield name, features
 
 
+def inputs(feats: Path, data: str | None, config: Config) -> Iterator[tuple[str, np.ndarray]]:
+    """What the model takes of each utterance of a file: features, or audio from `data`."""
+    if not config.end_to_end:
+        return checked_features(feats, config.feat_size)
+    if data is None:
+        raise UnspeechError("this model takes waveforms: give the data directory by --data")
+    return read_waveforms(data, config.sample_rate, read_table(feats))
+
+
 def write_zerospeech(
-    directory: Path, utterance: str, rows: np.ndarray, stride: int, window_length: int
+    directory: Path, utterance: str, rows: np.ndarray, stride: int, config: Config
 ) -> None:
     """Write `<utterance>.fea`: a line a row, the time of its window's middle in seconds first.
 
     Source: the feature format of the Zero Resource Speech Challenge 2017.
     """
-    times = (np.arange(len(rows)) * stride + window_length / 2) / FRAMES_A_SECOND
+    times = (np.arange(len(rows)) * stride + config.window_length / 2) / config.input_rate
     with atomic_write(directory / f"{utterance}.fea") as file:
         np.savetxt(file, np.column_stack([times, rows]), fmt="%.7g")
 
@@ -200,11 +214,17 @@ def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["ivectors", "utterances"])
     parser.add_argument("--feats", required=True, type=Path, help="feats.scp, or an .ark file")
+    parser.add_argument(
+        "--data",
+        help="with an end-to-end model: data directory with the audio of the utterances that "
+        "--feats lists, a table such as its wav.scp",
+    )
     parser.add_argument("--model", required=True, help="model directory")
     parser.add_argument(
         "--period",
         type=int,
-        help="the same as --genfeat-stride; for utterances the default is half a window",
+        help="--genfeat-stride, in frames of 10 ms with an end-to-end model too; for utterances "
+        "the default is half a window",
     )
     parser.add_argument("--ark", required=True, type=Path, help="output; its scp stands beside it")
     parser.add_argument(
@@ -217,19 +237,23 @@ def main() -> None:
     options = parser.parse_args()
 
     given = given_options(options, RowOptions)
-    if options.period is not None:
-        given["genfeat_stride"] = options.period
     model = load_model(options.model)
-    if options.kind == "utterances":
+    config = model.config
+    if options.period is not None:
+        given["genfeat_stride"] = options.period * config.input_rate // FRAMES_A_SECOND
+    elif options.kind == "utterances":
         # The mean over windows that overlap by half says what the mean over more would.
-        given.setdefault("genfeat_stride", max(1, model.config.window_length // 2))
+        given.setdefault("genfeat_stride", max(1, config.window_length // 2))
+    else:
+        stride = RowOptions.genfeat_stride * config.input_rate // FRAMES_A_SECOND
+        given.setdefault("genfeat_stride", stride)
     embedder = Embedder(model, RowOptions(**given))
-    utterances = checked_features(options.feats, embedder.feat_size)
+    utterances = inputs(options.feats, options.data, config)
     rows_of = tqdm(embedder.rows(utterances), unit="utt", disable=not sys.stderr.isatty())
     count = 0
     if options.output_feat_format == "unsup_challenge2017":
         for name, rows in rows_of:
-            write_zerospeech(options.ark, name, rows, embedder.stride, embedder.window_length)
+            write_zerospeech(options.ark, name, rows, embedder.stride, config)
             count += 1
     else:
         with ArkWriter(options.ark, text=options.output_feat_format == "kaldi_text") as writer:

@@ -7,7 +7,6 @@ Settings are those of the options, else of the original's `params` file, which i
 its checkpoints (found there without --params), else what the checkpoint itself shows.
 """
 
-import argparse
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import tensorflow as tf
 from unspeech.config import Config, add_options, given_options, make_config, write_config
 from unspeech.errors import UnspeechError, run_program
 from unspeech.model import Head, UnspeechModel, finish_model
+from unspeech.options import OptionParser
 from unspeech.tables import write_table
 
 ROOT = "unsupmodel/"  # scope of all variables
@@ -301,9 +301,7 @@ def check_shapes(prefix: str, shapes: dict[str, list[int]], parts: list[Part]) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("checkpoint", help="its prefix, without .index or .data")
     parser.add_argument("dir", type=Path, help="model directory")
     parser.add_argument("--params", type=Path, help="the params file of the original's run")

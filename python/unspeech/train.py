@@ -40,6 +40,7 @@ from unspeech.sampling import (
     usable_utterances,
 )
 from unspeech.tables import atomic_write, read_table, write_table
+from unspeech.waveforms import load_waveforms
 
 HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
 TRAIN_STREAM, HELDOUT_STREAM = 0, 1
@@ -141,7 +142,7 @@ class Trainer:
     def batches(self) -> tf.data.Dataset:
         """Batches from the next step on, made ahead of the network in another thread."""
         config = self.config
-        size, contexts, dim = config.batch_size, config.contexts, config.feat_size
+        size, contexts, dim = config.batch_size, config.contexts, config.input_size
         target_frames = None if config.ali_ctm else config.window_length
         context_frames = None if config.ali_ctm else config.window_neg_length
         shapes = [
@@ -225,7 +226,7 @@ class Trainer:
 
 
 def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.ndarray:
-    """(frames, feat_size): all frames of up to 2,000 of the training utterances."""
+    """(frames, input_size): all frames of up to 2,000 of the training utterances."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(indices, min(2000, len(indices)), replace=False)
     return np.concatenate([corpus.features(i) for i in np.sort(chosen)])
@@ -362,7 +363,11 @@ def main() -> None:
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 
-    corpus = load_corpus(options.data, config.feat_size, **given_options(options, MemmapOptions))
+    if config.end_to_end:
+        corpus = load_waveforms(options.data, config.sample_rate)
+    else:
+        memmap = given_options(options, MemmapOptions)
+        corpus = load_corpus(options.data, config.feat_size, **memmap)
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
@@ -376,7 +381,7 @@ def main() -> None:
     )
     with atomic_write(directory / "unused_utterances") as file:
         file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
-    hours = corpus.lengths.sum() / 360_000
+    hours = corpus.lengths.sum() / config.input_rate / 3600
     print(
         f"Training {config.embedding_transformation} with seed {config.seed} on "
         f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out; "
