@@ -1,5 +1,6 @@
 """One kind of error for everything a user can mend, and how programs end on it."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -22,8 +23,9 @@ def run_program(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        where = error.filename or "output"
-        sys.exit(f"ERROR: {where}: {error.strerror}: free some space and run this again")
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"ERROR: {what}: free some space and run this again", file=sys.stderr, flush=True)
+        os._exit(1)  # HDF5 would crash at exit over the file that it could not finish
 
 
 _DISK_ERRORS = {27, 28, 30, 122}  # EFBIG, ENOSPC, EROFS, EDQUOT

@@ -190,7 +190,11 @@ def save_weights(model: UnspeechModel, path: Path) -> None:
     """Write a weights file under its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part.{path.name}")
-    model.save_weights(part)
+    try:
+        model.save_weights(part)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     os.replace(part, path)
 
 

@@ -1,0 +1,65 @@
+"""No space, or no permission, to write: an error that says so, and nothing half-written."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, call_fails, tiny_options
+
+NOWHERE = "/sys/unspeech"  # where not even root may make a directory
+
+
+def run_with_little_space(program: str, *options, limit: int) -> subprocess.CompletedProcess:
+    """Run a program that may write no file of more than `limit` bytes."""
+    return subprocess.run(
+        [sys.executable, "-m", f"unspeech.{program}", *map(str, options)],
+        env={  # without bytecode files, which would be cut off as well
+            "PYTHONPATH": str(ROOT / "python"),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("program", ["train", "embed", "cluster", "evaluate", "join_scps"])
+def test_no_permission_to_write(program, tiny_data, tiny_model, tmp_path):
+    feats = tiny_data / "feats.scp"
+    options = {
+        "train": ["--data", tiny_data, "--dir", NOWHERE, *tiny_options()],
+        "embed": ["ivectors", "--feats", feats, "--model", tiny_model, "--ark", f"{NOWHERE}/i.ark"],
+        "cluster": ["--embeddings", feats, "--out", NOWHERE],
+        "evaluate": [
+            *("--embeddings", feats, "--utt2spk", tiny_data / "utt2spk", "--out", NOWHERE)
+        ],
+        "join_scps": ["--out", f"{NOWHERE}/feats.scp", feats],
+    }[program]
+    message = call_fails(program, *options)
+    assert NOWHERE in message
+    assert "no permission" in message
+
+
+def test_no_space_for_embeddings(tiny_data, tiny_model, tmp_path):
+    ark = tmp_path / "embedding.ark"
+    options = ["utterances", "--feats", tiny_data / "feats.scp", "--model", tiny_model]
+    run = run_with_little_space("embed", *options, "--ark", ark, limit=400)
+    assert run.returncode == 1
+    assert "free some space" in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_space_for_a_model_and_then_enough(tiny_data, tiny_model, tmp_path):
+    model = tmp_path / "model"
+    options = ["--data", tiny_data, "--dir", model, *tiny_options()]
+    run = run_with_little_space("train", *options, limit=100_000)
+    assert run.returncode == 1
+    assert "free some space" in run.stderr
+    assert not (model / "model.weights.h5").exists()
+    assert not (model / "final.ie.id").exists()
+    again = run_with_little_space("train", *options, limit=resource.RLIM_INFINITY)
+    assert again.returncode == 0, again.stderr
+    assert (model / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
