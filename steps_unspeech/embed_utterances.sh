@@ -17,15 +17,15 @@ data=$1
 model=$2
 dir=$3
 
-feats=$(feats_of "$data")
 require_files "$model/final.ie.id" "$model/config.yaml"
+feats=$(inputs_of "$data" "$model/config.yaml")
 begin_step "$dir/embedding.scp" -- "$feats" "$model/final.ie.id"
 
 nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
 $cmd JOB=1:"$nj" "$dir/log/embed.JOB.log" \
   once.py "$dir/embedding.scp" JOB "$split" \
-  python3 -m unspeech.embed utterances --feats "$split" --model "$model" \
+  python3 -m unspeech.embed utterances --feats "$split" --data "$data" --model "$model" \
   --ark "$dir/split/embedding.JOB.ark"
 
 join_jobs "$dir/split/embedding.JOB.scp" "$nj" "$dir/embedding.scp" "$dir/embedding.ark"

@@ -20,8 +20,8 @@ data=$1
 model=$2
 dir=$3
 
-feats=$(feats_of "$data")
 require_files "$model/final.ie.id" "$model/config.yaml"
+feats=$(inputs_of "$data" "$model/config.yaml")
 begin_step "$dir/ivector_online.scp" period="$period" embed_opts="$embed_opts" -- "$feats" "$model/final.ie.id"
 
 read -ra more <<< "$embed_opts"
@@ -29,8 +29,8 @@ nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
 $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
   once.py "$dir/ivector_online.scp" JOB "$split" \
-  python3 -m unspeech.embed ivectors --feats "$split" --model "$model" --period "$period" \
-  --ark "$dir/ivector_online.JOB.ark" "${more[@]}"
+  python3 -m unspeech.embed ivectors --feats "$split" --data "$data" --model "$model" \
+  --period "$period" --ark "$dir/ivector_online.JOB.ark" "${more[@]}"
 
 cp "$model/final.ie.id" "$dir/final.ie.id"
 echo "$period" > "$dir/ivector_period"

@@ -29,8 +29,8 @@ else
 fi
 model=$1
 
-feats=$(feats_of "$data")
 require_files "$config"
+feats=$(inputs_of "$data" "$config" "$train_opts")
 [ "$overwrite" = false ] || [ ! -e "$model/config.yaml" ] || rm -rf "$model"
 for state in "$model"/.final.ie.id.{made,making}_from; do
   # Training of another length is not another run: a longer one goes on from a shorter one.

@@ -1,15 +1,17 @@
 """Models on waveforms: a learnt filter bank in place of FBANK."""
 
+import keras
 import numpy as np
 import pytest
 import soundfile
 from conftest import TINY, call, call_fails, tiny_options
+from shell import STEPS, run
 
 from unspeech.archives import iterate_arrays
 from unspeech.audio import wav_bytes
 from unspeech.config import make_config
 from unspeech.encoders import make_encoder
-from unspeech.frontend import FilterBank
+from unspeech.frontend import filter_bank
 from unspeech.model import load_model
 from unspeech.tables import read_table, write_table
 from unspeech.waveforms import load_waveforms
@@ -88,20 +90,35 @@ def test_some_utterances_of_a_job(audio, model, tmp_path):
     assert "give the data directory by --data" in call_fails("embed", "ivectors", *common)
 
 
+def test_steps_take_the_audio_of_a_data_directory(audio, model, tmp_path):
+    options = " ".join(tiny_options(**SETTINGS | {"num_steps": 1}))
+    step = run(STEPS / "train.sh", "--train-opts", options, audio, tmp_path / "model")
+    assert step.returncode == 0, step.stderr
+    for name in ("extract.sh", "embed_utterances.sh"):
+        step = run(STEPS / name, audio, model, tmp_path / name)
+        assert step.returncode == 0, step.stderr
+    names = sorted(read_table(audio / "segments"))
+    assert list(read_table(tmp_path / "extract.sh" / "ivector_online.scp")) == names
+    assert list(read_table(tmp_path / "embed_utterances.sh" / "embedding.scp")) == names
+    rows = dict(iterate_arrays(tmp_path / "extract.sh" / "ivector_online.scp"))
+    assert {matrix.shape for matrix in rows.values()} == {(9, 8), (10, 8)}
+    step = run(STEPS / "extract.sh", tmp_path, model, tmp_path / "none")
+    assert "end_to_end needs a data directory with audio" in step.stderr
+
+
 @pytest.mark.parametrize("tanh", [True, False])
 @pytest.mark.parametrize("log", [True, False])
 def test_filter_bank(tanh, log):
     options = {"first_layer_tanh": tanh, "first_layer_log1p": log, "num_filters": 3}
-    bank = FilterBank(make_config(TINY | SETTINGS | options, "test"))
+    window = keras.Input((75, 1))
+    bank = keras.Model(window, filter_bank(window, make_config(TINY | SETTINGS | options, "test")))
     samples = np.random.default_rng(0).normal(size=(2, 75, 1)).astype(np.float32)
-    frames = bank(samples).numpy()
     kernel = np.random.default_rng(1).normal(size=(64, 1, 3)).astype(np.float32)
-    bank.filters.kernel.assign(kernel)
+    bank.get_layer("filter_bank").kernel.assign(kernel)
     outputs = [samples[:, t : t + 64, 0] @ kernel[:, 0] + 0.01 for t in range(0, 12, 2)]
     x = np.stack(outputs, axis=1)
     x = np.tanh(x) if tanh else np.maximum(x, 0.2 * x)
     x = np.log1p(np.abs(x)) if log else x
-    assert frames.shape == (2, 3, 3)
     expected = x.reshape(2, 3, 2, 3).max(axis=2)
     np.testing.assert_allclose(bank(samples), expected, atol=1e-5)
 

@@ -19,7 +19,7 @@ from unspeech.encoders_resnet import (
     resnet_v2_101,
 )
 from unspeech.errors import UnspeechError
-from unspeech.frontend import FilterBank
+from unspeech.frontend import filter_bank
 
 ENCODERS: dict[str, Callable[[int, int, Config], keras.Model]] = {
     "Vgg16": vgg16,
@@ -59,7 +59,7 @@ def make_encoder(frames: int, config: Config) -> keras.Model:
         if not config.end_to_end:
             return ENCODERS[name](frames, config.feat_size, config)
         samples = keras.Input((frames, 1))
-        filtered = FilterBank(config)(samples)
+        filtered = filter_bank(samples, config)
         return keras.Model(samples, ENCODERS[name](*filtered.shape[1:], config)(filtered))
     except ValueError as error:
         raise UnspeechError(

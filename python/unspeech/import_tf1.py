@@ -176,7 +176,7 @@ def parts_of(model: UnspeechModel, names: Iterable[str], tied: bool) -> list[Par
         zip(scopes, (model.target_encoder, model.context_encoder), strict=True)
     ):
         if config.end_to_end:
-            filters = encoder.get_layer("filter_bank").filters
+            filters = encoder.get_layer("filter_bank")
             bank = banks[i].removesuffix("/W") if i < len(banks) else scope
             parts += [_same(f"{bank}/W", filters.kernel), _same(f"{bank}/bias1", filters.bias)]
             encoder = encoder.layers[-1]

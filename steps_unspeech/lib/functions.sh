@@ -44,6 +44,22 @@ feats_of() {
   echo "$feats"
 }
 
+# inputs_of <data> <config.yaml> [<options>]: the file that lists what a model of these settings
+# takes: features, or with end_to_end the audio of a data directory.
+inputs_of() {
+  local file
+  if grep -Eq '^end_to_end: *true' "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]true|$| --) ]]; then
+    for file in "$1/segments" "$1/wav.scp"; do
+      if [ -s "$file" ]; then
+        echo "$file"
+        return
+      fi
+    done
+    die "$1/wav.scp: no such file, or empty; end_to_end needs a data directory with audio"
+  fi
+  feats_of "$1"
+}
+
 # The vectors of an embedding directory or matrices of an i-vector directory, or the file itself.
 vectors_of() {
   local file
