@@ -89,4 +89,4 @@ def test_bad_input(corpus, tmp_path):
     assert "gold2: no speaker for utterance" in message
     for option, value in (("--min-cluster-size", 1), ("--min-samples", 0)):
         assert option in call_fails("cluster", "--embeddings", corpus[0], *out, option, value)
-    assert not (tmp_path / "clusters").exists()
+    assert not (tmp_path / "clusters/clusters.json").exists()

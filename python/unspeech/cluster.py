@@ -2,8 +2,10 @@
 
     python3 -m unspeech.cluster --embeddings exp/embeddings/demo --out exp/clusters/demo
 
-Leaves `utt2spk` (cluster of each utterance), `spk2utt` and `clusters.json`; with gold speakers
-(`--utt2spk`) also `scores.json`. Utterances that belong to no cluster are outliers.
+Leaves `utt2spk` (cluster of each utterance), `spk2utt`, `probabilities` (that an utterance belongs
+to its cluster) and `clusters.json`; with gold speakers (`--utt2spk`) also `scores.json`.
+Utterances that belong to no cluster are outliers. `members.npz` and the folder `graph` are for
+`unspeech.assign`, and for clustering again with other settings.
 """
 
 import argparse
@@ -12,42 +14,67 @@ import shlex
 import sys
 from pathlib import Path
 
-import hdbscan
+import faiss
 import numpy as np
+from scipy.sparse import csr_array
 
 from unspeech.errors import UnspeechError, run_program
+from unspeech.hierarchy import (
+    OUTLIER,
+    Clustering,
+    exact_clusters,
+    find_links,
+    single_linkage,
+    tree_clusters,
+)
+from unspeech.neighbours import (
+    BLOCK,
+    CHUNK,
+    Graph,
+    add_graph_options,
+    build_index,
+    join_blocks,
+    store_vectors,
+)
 from unspeech.scores import clustering_scores
 from unspeech.tables import atomic_write, invert, speakers_of, write_table
-from unspeech.vectors import load_embeddings
 
-OUTLIER = -1  # label
+EXACT_UP_TO = 2000  # utterances: so few take less than a second with all their distances
 
 
-def exact_hdbscan(
-    vectors: np.ndarray,
-    min_cluster_size: int,
-    min_samples: int,
-    method: str = "eom",
-    epsilon: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster vectors by density, Euclidean distance.
+def make_graph(graph: Graph, embeddings: str, options: argparse.Namespace, most: int) -> bool:
+    """Make the graph of stored vectors, or the phases of it that are missing.
 
+    Args:
+        embeddings: for error messages.
+        options: with `algorithm`, `neighbours` and `seed`.
+        most: the largest min_samples that it is for.
     Returns:
-        (utterances,) int64 cluster of each, or OUTLIER; (utterances,) probability that it
-        belongs there, 0 for outliers.
-    Source: Campello, Moulavi, Sander, "Density-based clustering based on hierarchical density
-        estimates", 2013; McInnes, Healy, Astels, "hdbscan", JOSS 2017.
+        False when the exact algorithm is to be used: there are the vectors only.
+    Raises:
+        UnspeechError: when there are too few utterances, or the settings do not fit.
     """
-    model = hdbscan.HDBSCAN(
-        min_cluster_size=min_cluster_size,
-        min_samples=min_samples,
-        cluster_selection_method=method,
-        cluster_selection_epsilon=epsilon,
-        approx_min_span_tree=False,
-        core_dist_n_jobs=1,
-    )
-    labels = model.fit_predict(vectors.astype(np.float64))
-    return labels.astype(np.int64), model.probabilities_
+    count = len(graph.vectors())
+    if count <= most:
+        raise UnspeechError(
+            f"{embeddings}: {count} utterances; these settings need at least {most + 1}: give "
+            "more, or smaller settings"
+        )
+    if options.algorithm == "exact" or (options.algorithm == "auto" and count <= EXACT_UP_TO):
+        return False
+    neighbours = min(max(options.neighbours, most), count - 1)
+    build_index(graph, options.seed)
+    join_blocks(graph, neighbours)
+    find_links(graph)
+    return True
+
+
+def core_distances(graph: Graph, min_samples: int, approximate: bool) -> np.ndarray:
+    """Distance of each utterance to its min_samples-th neighbour, (utterances,) float32."""
+    if approximate:
+        return np.load(graph.folder / "distances.npy", mmap_mode="r")[:, min_samples - 1]
+    vectors = np.ascontiguousarray(graph.vectors())
+    return np.sqrt(np.maximum(faiss.knn(vectors, vectors, min_samples + 1)[0][:, -1], 0))
 
 
 def nearest_cluster(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -59,120 +86,226 @@ def nearest_cluster(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns:
         (utterances,) labels without OUTLIER.
     """
-    inliers = labels != OUTLIER
-    counts = np.bincount(labels[inliers])
+    return join_nearest(vectors, labels, cluster_means(vectors, labels))
+
+
+def cluster_means(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean vector of each cluster, (clusters, dim) float64."""
+    counts = np.bincount(labels[labels != OUTLIER])
     means = np.zeros((len(counts), vectors.shape[1]))
-    np.add.at(means, labels[inliers], vectors[inliers])
-    means /= counts[:, None]
-    score = vectors[~inliers] @ means.T - 0.5 * np.square(means).sum(axis=1)
+    for start in range(0, len(labels), BLOCK):
+        of = labels[start : start + BLOCK]
+        inliers = np.flatnonzero(of != OUTLIER)
+        member = csr_array(
+            (np.ones(len(inliers)), (of[inliers], inliers)), shape=(len(counts), len(of))
+        )
+        means += member @ vectors[start : start + BLOCK].astype(np.float64)
+    return means / counts[:, None]
+
+
+def join_nearest(vectors: np.ndarray, labels: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Labels with each outlier put into the cluster of the nearest mean."""
+    outliers = np.flatnonzero(labels == OUTLIER)
     settled = labels.copy()
-    settled[~inliers] = score.argmax(axis=1)
+    for start in range(0, len(outliers), CHUNK):
+        some = outliers[start : start + CHUNK]
+        score = vectors[some] @ means.T - 0.5 * np.square(means).sum(axis=1)
+        settled[some] = score.argmax(axis=1)
     return settled
 
 
-def cluster_names(labels: np.ndarray) -> list[str]:
-    """Name clusters c00000…, in the order of their first utterances, and outliers o000000….
+def order_clusters(labels: np.ndarray) -> np.ndarray:
+    """Number clusters in the order of their first utterances."""
+    numbers, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.full(len(numbers), OUTLIER)
+    clusters = np.flatnonzero(numbers != OUTLIER)
+    rank[clusters[np.argsort(first[clusters])]] = np.arange(len(clusters))
+    return rank[inverse]
 
-    All names of a kind have one length, so that names prefixed with them sort by speaker.
+
+def speaker_names(
+    labels: np.ndarray, clusters: int, leave_out: bool, first_outlier: int = 0
+) -> list[str]:
+    """Name clusters c00000…, and each outlier o000000… in turn, or "" when they are left out.
+
+    All names of a kind have one length, so that utterances prefixed with them sort by speaker.
     """
-    names: dict[int, str] = {}
-    clusters, outliers = len(set(labels.tolist()) - {OUTLIER}), 0
     width = max(5, len(str(clusters)))
-    outlier_width = max(6, len(str(np.count_nonzero(labels == OUTLIER))))
-    result = []
-    for label in labels.tolist():
-        if label == OUTLIER:
-            result.append(f"o{outliers:0{outlier_width}d}")
-            outliers += 1
-        else:
-            result.append(names.setdefault(label, f"c{len(names):0{width}d}"))
-    return result
+    is_outlier = labels == OUTLIER
+    outlier_width = max(6, len(str(first_outlier + len(labels))))
+    numbers = np.where(is_outlier, first_outlier + np.cumsum(is_outlier) - 1, labels)
+    outlier = "" if leave_out else f"o{{:0{outlier_width}d}}"
+    cluster = f"c{{:0{width}d}}"
+    return [
+        (outlier if alone else cluster).format(number)
+        for number, alone in zip(numbers.tolist(), is_outlier.tolist(), strict=True)
+    ]
+
+
+def write_clusters(
+    out: Path,
+    utterances: list[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: list[str],
+    settings: dict,
+    gold: list[str] | None,
+) -> None:
+    """Write a clusters directory, `clusters.json` last.
+
+    Args:
+        labels: (utterances,) cluster or OUTLIER, before outliers meet their fate.
+        probabilities: (utterances,).
+        names: of each utterance's speaker; empty for one that is left out.
+        settings: to be kept in `clusters.json`.
+        gold: speaker of each utterance, for `scores.json`.
+    """
+    utt2spk = {u: name for u, name in zip(utterances, names, strict=True) if name}
+    write_table(out / "utt2spk", utt2spk)
+    write_table(out / "spk2utt", invert(utt2spk))
+    write_table(
+        out / "probabilities",
+        {u: f"{p:.4f}" for u, p in zip(utterances, probabilities.tolist(), strict=True)},
+    )
+    outliers = int(np.sum(labels == OUTLIER))
+    if gold:
+        alone = np.array([name[:1] != "c" for name in names])
+        grouped = np.unique(names, return_inverse=True)[1]
+        grouped[alone] = len(names) + np.arange(np.sum(alone))
+        with atomic_write(out / "scores.json") as file:
+            json.dump(clustering_scores(np.array(gold), grouped, int(alone.sum())), file, indent=2)
+    clusters = len(np.unique(labels[labels != OUTLIER]))
+    command = ["python3", "-m", f"unspeech.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+    summary = {
+        "utterances": len(utterances),
+        "clusters": clusters,
+        "outliers": outliers,
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in settings.items()
+        }
+        | {"command": shlex.join(command)},
+    }
+    with atomic_write(out / "clusters.json") as file:
+        json.dump(summary, file, indent=2)
+    print(f"{out}: {clusters} clusters, {outliers} outliers of {len(utterances)} utterances")
+
+
+def add_outliers_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--outliers",
+        choices=["own", "nearest", "leave-out"],
+        default="own",
+        help="a speaker each, the nearest cluster, or left out",
+    )
+
+
+def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
+    """How clusters are found and selected, whatever their sizes."""
+    parser.add_argument(
+        "--algorithm",
+        choices=["auto", "exact", "approximate"],
+        default="auto",
+        help=f"auto: exact up to {EXACT_UP_TO} utterances",
+    )
+    parser.add_argument(
+        *("--cluster-selection-method", "--cluster_selection_method"),
+        choices=["eom", "leaf"],
+        default="eom",
+    )
+    parser.add_argument(
+        *("--cluster-selection-epsilon", "--cluster_selection_epsilon"),
+        type=float,
+        default=0.0,
+        help="distance below which clusters are not split",
+    )
+    add_graph_options(parser)
+
+
+def check_sizes(min_cluster_size: int, min_samples: int) -> None:
+    """Raise UnspeechError for settings out of range."""
+    if min_cluster_size < 2:
+        raise UnspeechError(f"--min-cluster-size is {min_cluster_size}; at least 2")
+    if min_samples < 1:
+        raise UnspeechError(f"--min-samples is {min_samples}; at least 1")
+
+
+def find_clusters(
+    graph: Graph,
+    approximate: bool,
+    min_cluster_size: int,
+    min_samples: int,
+    method: str,
+    epsilon: float,
+    linkage: np.ndarray | None = None,
+) -> Clustering:
+    """Cluster what a graph's folder holds; `linkage` if it is known already."""
+    if not approximate:
+        return exact_clusters(graph.vectors(), min_cluster_size, min_samples, method, epsilon)
+    if linkage is None:
+        linkage = single_linkage(graph, min_samples)
+    return tree_clusters(linkage, min_cluster_size, method, epsilon)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-    def option(name: str, **kwargs) -> None:
-        parser.add_argument(*sorted({f"--{name}", f"--{name.replace('-', '_')}"}), **kwargs)
-
-    option("embeddings", required=True, help="directory of embeddings or i-vectors, scp or ark")
-    option("out", required=True, type=Path, help="clusters directory")
-    option("utt2spk", help="gold speakers, for scores only")
-    option("min-cluster-size", type=int, default=5, help="utterances that make a cluster")
-    option("min-samples", type=int, default=2, help="neighbours that make a dense place")
-    option("cluster-selection-method", choices=["eom", "leaf"], default="eom")
-    option(
-        "cluster-selection-epsilon",
-        type=float,
-        default=0.0,
-        help="distance below which clusters are not split",
+    parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
+    parser.add_argument("--out", required=True, type=Path, help="clusters directory")
+    parser.add_argument("--utt2spk", help="gold speakers, for scores only")
+    parser.add_argument(
+        *("--min-cluster-size", "--min_cluster_size"),
+        type=int,
+        default=5,
+        help="utterances that make a cluster",
     )
-    option("metric", choices=["euclidean"], default="euclidean", help="of unit-length vectors")
-    option(
-        "outliers",
-        choices=["own", "nearest", "leave-out"],
-        default="own",
-        help="a speaker each, the nearest cluster, or left out",
+    parser.add_argument(
+        *("--min-samples", "--min_samples"),
+        type=int,
+        default=2,
+        help="neighbours that make a dense place",
     )
-    option("seed", type=int, default=1)
+    add_algorithm_options(parser)
+    add_outliers_option(parser)
     options = parser.parse_args()
 
-    if options.min_cluster_size < 2:
-        raise UnspeechError(f"--min-cluster-size is {options.min_cluster_size}; at least 2")
-    if options.min_samples < 1:
-        raise UnspeechError(f"--min-samples is {options.min_samples}; at least 1")
-    utterances, vectors = load_embeddings(options.embeddings)
-    least = max(options.min_cluster_size, options.min_samples + 1)
-    if len(utterances) < least:
-        raise UnspeechError(
-            f"{options.embeddings}: {len(utterances)} utterances; these settings need at least "
-            f"{least}: give more, or a smaller --min-cluster-size and --min-samples"
-        )
+    check_sizes(options.min_cluster_size, options.min_samples)
+    graph = Graph(options.out / "graph", options.threads)
+    most = max(options.min_cluster_size - 1, options.min_samples)
+    print(f"Clustering {options.embeddings}, seed {options.seed}", flush=True)
+    store_vectors(graph, options.embeddings, options.metric)
+    utterances = graph.utterances()
     gold = speakers_of(utterances, options.utt2spk) if options.utt2spk else None
-    print(f"Clustering {len(utterances)} utterances, seed {options.seed}", flush=True)
-    labels, _ = exact_hdbscan(
-        vectors,
+    approximate = make_graph(graph, options.embeddings, options, most)
+    found = find_clusters(
+        graph,
+        approximate,
         options.min_cluster_size,
         options.min_samples,
         options.cluster_selection_method,
         options.cluster_selection_epsilon,
     )
-
-    outliers = int(np.count_nonzero(labels == OUTLIER))
-    clusters = len(set(labels.tolist()) - {OUTLIER})
-    if clusters == 0 and options.outliers != "own":
+    labels = order_clusters(found.labels)
+    if options.outliers != "own" and (labels == OUTLIER).all():
         raise UnspeechError(
-            f"{options.embeddings}: every utterance is an outlier; use --outliers own or a smaller "
-            "--min-cluster-size"
+            f"{options.embeddings}: every utterance is an outlier; use --outliers own, or smaller "
+            "settings"
         )
-    settled = nearest_cluster(vectors, labels) if options.outliers == "nearest" else labels
-    names = cluster_names(settled)
-    utt2spk = {
-        utterance: name
-        for utterance, name, label in zip(utterances, names, settled, strict=True)
-        if label != OUTLIER or options.outliers == "own"
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_table(options.out / "utt2spk", utt2spk)
-    write_table(options.out / "spk2utt", invert(utt2spk))
-    if gold:
-        scored = np.unique(names, return_inverse=True)[1]
-        scores = clustering_scores(np.array(gold), scored, int(np.sum(settled == OUTLIER)))
-        with atomic_write(options.out / "scores.json") as file:
-            json.dump(scores, file, indent=2)
-    command = shlex.join(["python3", "-m", "unspeech.cluster", *sys.argv[1:]])
-    settings = vars(options) | {"out": str(options.out), "command": command}
-    summary = {
-        "utterances": len(utterances),
-        "clusters": clusters,
-        "outliers": outliers,
-        "settings": settings,
-    }
-    with atomic_write(options.out / "clusters.json") as file:
-        json.dump(summary, file, indent=2)
-    print(f"{options.out}: {clusters} clusters, {outliers} outliers")
+    settled = labels
+    if options.outliers == "nearest":
+        settled = nearest_cluster(graph.vectors(), labels)
+    names = speaker_names(settled, int(labels.max()) + 1, options.outliers == "leave-out")
+    with atomic_write(options.out / "members.npz", "wb") as file:
+        np.savez(
+            file,
+            labels=labels,
+            densities=found.densities,
+            core=core_distances(graph, options.min_samples, approximate),
+        )
+    settings = {name: value for name, value in vars(options).items() if name != "threads"}
+    settings["algorithm"] = "approximate" if approximate else "exact"
+    write_clusters(options.out, utterances, labels, found.probabilities, names, settings, gold)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Embeddings as clustering and evaluation take them: one unit-length vector an utterance."""
 
+import struct
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,12 @@ from unspeech.tables import read_table
 SCP_NAMES = ("embedding.scp", "ivector_online.scp")
 
 
-def load_embeddings(path: str | Path) -> tuple[list[str], np.ndarray]:
+def load_embeddings(path: str | Path, unit: bool = True) -> tuple[list[str], np.ndarray]:
     """Load one unit-length vector an utterance; matrices are averaged over time.
 
     Args:
         path: directory with embedding.scp or ivector_online.scp, or an .scp or .ark file.
+        unit: whether to scale vectors to unit length.
     Returns:
         the utterances in the file's order, and (utterances, dim) float32 of unit length.
     Raises:
@@ -33,7 +36,7 @@ def load_embeddings(path: str | Path) -> tuple[list[str], np.ndarray]:
             vectors = np.empty((rows, array.shape[-1]), np.float32)
         elif row == len(vectors):  # an ark does not say how many it holds
             vectors = np.concatenate([vectors, np.empty_like(vectors)])
-        vectors[row] = _unit_vector(utterance, array, vectors.shape[1], path)
+        vectors[row] = _vector(utterance, array, vectors.shape[1], path, unit)
         utterances.append(utterance)
     if len(set(utterances)) < len(utterances):
         twice = Counter(utterances).most_common(1)[0][0]
@@ -56,7 +59,7 @@ def embeddings_file(path: str | Path) -> Path:
     raise UnspeechError(f"{path}: holds neither {' nor '.join(SCP_NAMES)}; embed utterances first")
 
 
-def _unit_vector(utterance: str, array: np.ndarray, dim: int, path: Path) -> np.ndarray:
+def _vector(utterance: str, array: np.ndarray, dim: int, path: Path, unit: bool) -> np.ndarray:
     where = f"{path}: utterance '{utterance}'"
     if not array.size:
         raise UnspeechError(f"{where}: its vector is empty; leave it out, or embed it again")
@@ -71,4 +74,69 @@ def _unit_vector(utterance: str, array: np.ndarray, dim: int, path: Path) -> np.
     if not np.isfinite(length) or length == 0:
         what = "is zero" if length == 0 else "holds NaN or infinite values"
         raise UnspeechError(f"{where}: its vector {what}; leave it out, or embed it again")
-    return array / length
+    return array / length if unit else array
+
+
+@dataclass(frozen=True)
+class VectorPlaces:
+    """Where in one archive each utterance's vector lies: millions are read without a loop."""
+
+    utterances: list[str]
+    archive: Path
+    offsets: np.ndarray  # (utterances,) int64: first byte of a vector's numbers
+    dim: int
+
+
+_HEADER = 10  # bytes: "\0B", "FV ", and the dimension as "\4" and int32
+
+
+def locate_vectors(path: Path) -> VectorPlaces | None:
+    """Find the vectors that an scp points at, if all are float vectors in one archive.
+
+    Returns: None for any other file; `load_embeddings` reads it, or says what is wrong with it.
+    Source: Kaldi's `src/matrix/kaldi-vector.cc`.
+    """
+    if path.suffix != ".scp":
+        return None
+    utterances, offsets, archives = [], [], set()
+    for utterance, entry in read_table(path).items():
+        archive, _, offset = entry.rpartition(":")
+        if not offset.isdecimal() or archive.endswith("|"):
+            return None
+        utterances.append(utterance)
+        offsets.append(int(offset))
+        archives.add(archive)
+    archive = Path(archives.pop())
+    if archives or not archive.is_file():
+        return None
+    data = np.memmap(archive, np.uint8, "r")
+    places = np.array(offsets, np.int64)
+    if places.max() + _HEADER > len(data):
+        return None
+    header = bytes(data[places[0] : places[0] + _HEADER])
+    dim = struct.unpack("<i", header[6:])[0]
+    if header[:6] != b"\0BFV \4" or places.max() + _HEADER + 4 * dim > len(data):
+        return None
+    if any((data[places + byte] != header[byte]).any() for byte in range(_HEADER)):
+        return None
+    return VectorPlaces(utterances, archive, places + _HEADER, dim)
+
+
+def read_vectors(path: Path, places: VectorPlaces, rows: slice, unit: bool) -> np.ndarray:
+    """Read some of the vectors.
+
+    Args:
+        path: the scp file, for the error message.
+        unit: whether to scale them to unit length.
+    Returns:
+        (rows, dim) float32.
+    Raises:
+        UnspeechError: naming the utterance whose vector is zero or not finite.
+    """
+    data = np.memmap(places.archive, np.uint8, "r")
+    numbers = data[places.offsets[rows, None] + np.arange(4 * places.dim)].view("<f4")
+    lengths = np.linalg.norm(numbers.astype(np.float64), axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
+    if bad.size:
+        _vector(places.utterances[rows][bad[0]], numbers[bad[0]], places.dim, path, unit)
+    return (numbers / lengths).astype(np.float32) if unit else numbers

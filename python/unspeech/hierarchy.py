@@ -1,0 +1,302 @@
+"""HDBSCAN on a nearest-neighbour graph: spanning tree, and the clusters that it makes.
+
+The spanning tree of mutual reachability distances is taken from the graph's edges. Where that
+would join components by an edge that need not be the shortest, their true nearest connections are
+searched for and added to the graph. Condensing the tree, and selecting clusters from it, is
+hdbscan's own code.
+Source: Campello, Moulavi, Sander, "Density-based clustering based on hierarchical density
+estimates", 2013; McInnes, Healy, "Accelerated hierarchical density based clustering", 2017.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import faiss
+import hdbscan
+import numpy as np
+from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from sklearn.cluster._hierarchical_fast import single_linkage_label
+
+from unspeech.neighbours import CHUNK, PROBES, Graph, search_cells
+from unspeech.tables import atomic_write
+
+OUTLIER = -1  # label
+LINK_SAMPLES = 5  # min_samples by which missing links are looked for, whatever it is later
+LINKS = 8  # links of an utterance to others outside its component
+ROUNDS = 3  # searches for links; afterwards only for components that have none
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Undirected edges between utterances."""
+
+    rows: np.ndarray  # (edges,) int32
+    columns: np.ndarray  # (edges,) int32
+    lengths: np.ndarray  # (edges,) float64
+
+    def __add__(self, other: "Edges") -> "Edges":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Edges(*(np.concatenate(pair) for pair in pairs))
+
+    def __getitem__(self, which: np.ndarray) -> "Edges":
+        return Edges(*(array[which] for array in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Flat clusters."""
+
+    labels: np.ndarray  # (utterances,) int64 cluster, or OUTLIER
+    probabilities: np.ndarray  # (utterances,) that it belongs there; 0 for outliers
+    densities: np.ndarray  # (utterances,) 1 / distance at which it leaves its cluster
+    stabilities: np.ndarray  # (clusters,)
+
+
+def exact_clusters(
+    vectors: np.ndarray, min_cluster_size: int, min_samples: int, method: str, epsilon: float
+) -> Clustering:
+    """Cluster few vectors with all their distances, Euclidean."""
+    model = hdbscan.HDBSCAN(
+        min_cluster_size=min_cluster_size,
+        min_samples=min_samples,
+        cluster_selection_method=method,
+        cluster_selection_epsilon=epsilon,
+        algorithm="generic",
+    )
+    labels = model.fit_predict(np.asarray(vectors, np.float64))
+    condensed = model.condensed_tree_.to_numpy()
+    return Clustering(
+        labels.astype(np.int64),
+        model.probabilities_,
+        _densities(condensed, len(labels)),
+        model.cluster_persistence_,
+    )
+
+
+def tree_clusters(
+    linkage: np.ndarray, min_cluster_size: int, method: str, epsilon: float
+) -> Clustering:
+    """Condense a single-linkage tree and select clusters from it.
+
+    Args:
+        linkage: (utterances - 1, 4) as of `single_linkage`.
+        method: "eom", the most stable clusters, or "leaf", the smallest.
+        epsilon: distance below which clusters are not split.
+    """
+    condensed = condense_tree(linkage, min_cluster_size)
+    stability = compute_stability(condensed)
+    labels, probabilities, stabilities = get_clusters(
+        condensed, stability, method, cluster_selection_epsilon=epsilon
+    )
+    densities = _densities(condensed, len(labels))
+    return Clustering(labels.astype(np.int64), probabilities, densities, stabilities)
+
+
+def _densities(condensed: np.ndarray, utterances: int) -> np.ndarray:
+    leaves = condensed[condensed["child_size"] == 1]
+    densities = np.empty(utterances)
+    densities[leaves["child"]] = leaves["lambda_val"]
+    return densities
+
+
+def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
+    """The single-linkage tree of mutual reachability on a graph whose links are complete.
+
+    Returns:
+        (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
+    """
+    ids, distances, core = _neighbours(graph, min_samples)
+    with np.load(graph.folder / "links.npz") as arrays:
+        links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
+    tree = _forest(_known_forest(ids, distances, core) + _reach(links, core), len(core))
+    return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
+
+
+def _neighbours(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The graph's neighbours and distances, and each utterance's core distance."""
+    ids = np.load(graph.folder / "ids.npy", mmap_mode="r")
+    distances = np.load(graph.folder / "distances.npy", mmap_mode="r")
+    return ids, distances, distances[:, min_samples - 1].astype(np.float64)
+
+
+def _known_forest(ids: np.ndarray, distances: np.ndarray, core: np.ndarray) -> Edges:
+    """Minimum spanning forest of the neighbour graph, by parts to bound the memory."""
+    count = len(ids)
+    forest = Edges(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+    step = 1 << 21
+    for start in range(0, count, step):
+        columns = ids[start : start + step]
+        rows = np.arange(start, start + len(columns), dtype=np.int32)[:, None]
+        # An edge that is in both lists is needed once; where one list lacks it, it is longer.
+        kept = columns >= 0
+        edges = Edges(
+            np.broadcast_to(rows, columns.shape)[kept],
+            columns[kept],
+            distances[start : start + step][kept].astype(np.float64),
+        )
+        forest = _forest(forest + _reach(edges, core), count)
+    return forest
+
+
+def _reach(edges: Edges, core: np.ndarray) -> Edges:
+    """Replace distances by mutual reachability distances."""
+    reach = np.maximum(core[edges.rows], core[edges.columns])
+    return Edges(edges.rows, edges.columns, np.maximum(reach, edges.lengths))
+
+
+def _forest(edges: Edges, count: int) -> Edges:
+    """Minimum spanning forest."""
+    weights = np.maximum(edges.lengths, 1e-12)  # scipy takes an explicit zero for no edge
+    weights[np.isinf(weights)] = np.finfo(np.float64).max
+    matrix = csr_array((weights, (edges.rows, edges.columns)), shape=(count, count))
+    tree = coo_array(minimum_spanning_tree(matrix))
+    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), tree.data)
+
+
+def _linkage(tree: Edges) -> np.ndarray:
+    """The single-linkage tree of a spanning tree whose edges are sorted by length."""
+    return single_linkage_label(np.stack(list(vars(tree).values()), axis=1).astype(np.float64))
+
+
+def find_links(graph: Graph) -> None:
+    """Phase `links`: connect the graph's components by their nearest connections.
+
+    In each round, every component looks for its nearest connection to the others, unless its
+    shortest known one is no longer than any unknown one can be.
+    """
+    made_from = {"neighbours": graph.made_from("neighbours"), "links": LINKS, "rounds": ROUNDS}
+
+    def make() -> None:
+        ids, distances, core = _neighbours(
+            graph, min(LINK_SAMPLES, graph.made_from("neighbours")["neighbours"])
+        )
+        forest = _known_forest(ids, distances, core)
+        # No edge that is not known yet is shorter than this, for each utterance.
+        bounds = np.maximum(core, distances[:, -1])
+        links = []
+        index = graph.index()
+        for turn in range(100):
+            components, shortest = _components(forest, bounds)
+            if turn >= ROUNDS:
+                shortest[np.isfinite(shortest)] = 0
+            shortest[np.bincount(components).argmax()] = 0  # the others find theirs to it
+            queries = np.flatnonzero(bounds < shortest[components])
+            if not queries.size:
+                break
+            index.nprobe = min(PROBES << turn, index.nlist)
+            found = Edges(
+                *map(
+                    np.concatenate,
+                    zip(
+                        *_search_outside(graph, index, components, queries, bounds, core, turn),
+                        strict=True,
+                    ),
+                )
+            )
+            links.append(found)
+            forest = _forest(forest + _reach(found, core), len(core))
+        edges = sum(links, forest[:0])
+        with atomic_write(graph.folder / "links.npz", "wb") as file:
+            np.savez(
+                file,
+                rows=edges.rows,
+                columns=edges.columns,
+                lengths=edges.lengths.astype(np.float32),
+            )
+
+    graph.phase("links", made_from, make)
+
+
+def _components(forest: Edges, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Components joined by edges that are certain to be in the minimum spanning tree.
+
+    An edge is if one of the two components that it joins has no shorter way out: all its known
+    ways are longer, and so are all unknown ones, by the bounds of its members.
+
+    Returns:
+        (utterances,) component; (components,) length of its shortest edge that is not certain,
+        infinite if it has none.
+    """
+    count = len(bounds)
+    edges = forest[np.argsort(forest.lengths, kind="stable")]
+    parts, labels = connected_components(_matrix(edges, count), directed=False)
+    if parts > 1:  # joined for the tree's sake, by edges that are never certain
+        first = np.unique(labels, return_index=True)[1].astype(np.int32)
+        edges += Edges(first[:-1], first[1:], np.full(parts - 1, np.inf))
+    linkage = single_linkage_label(
+        np.stack([edges.rows, edges.columns, edges.lengths], 1).astype(np.float64)
+    )
+    left, right = linkage[:, 0].astype(np.int64), linkage[:, 1].astype(np.int64)
+    least = bounds.tolist()
+    for a, b in zip(left.tolist(), right.tolist(), strict=True):
+        least.append(min(least[a], least[b]))
+    nodes = np.array(least)
+    certain = edges.lengths <= np.maximum(nodes[left], nodes[right])
+    certain &= np.isfinite(edges.lengths)
+    components = connected_components(_matrix(edges[certain], count), directed=False)[1]
+    shortest = np.full(components.max() + 1, np.inf)
+    for side in (edges.rows, edges.columns):
+        np.minimum.at(shortest, components[side[~certain]], edges.lengths[~certain])
+    return components, shortest
+
+
+def _matrix(edges: Edges, count: int) -> csr_array:
+    ones = np.ones(len(edges.rows), np.int8)
+    return csr_array((ones, (edges.rows, edges.columns)), shape=(count, count))
+
+
+def _search_outside(
+    graph: Graph,
+    index: faiss.IndexIVFFlat,
+    components: np.ndarray,
+    queries: np.ndarray,
+    bounds: np.ndarray,
+    core: np.ndarray,
+    turn: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield rows, columns and lengths of the nearest links out of components.
+
+    Args:
+        components: (utterances,).
+        queries: utterances whose links are searched for.
+        bounds: (utterances,) raised here for the queries.
+    """
+    vectors, cells = graph.vectors(), graph.cells()
+    members = np.argsort(components, kind="stable")
+    ends = np.cumsum(np.bincount(components))
+    queries = queries[np.argsort(components[queries], kind="stable")]
+    groups = np.split(queries, np.flatnonzero(np.diff(components[queries])) + 1)
+    pieces = [g[i : i + CHUNK] for g in groups for i in range(0, len(g), CHUNK)]
+    sizes = np.array([len(piece) for piece in pieces])
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // CHUNK)) + 1
+    tasks = [pieces[a:b] for a, b in zip([0, *cuts], [*cuts, len(pieces)], strict=True) if a < b]
+    local = threading.local()
+
+    def search(task: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        if not hasattr(local, "allowed"):
+            local.allowed = np.full(-(-len(components) // 8), 255, np.uint8)
+        results = []
+        for piece in task:
+            component = components[piece[0]]
+            own = members[ends[component - 1] if component else 0 : ends[component]]
+            np.bitwise_and.at(local.allowed, own >> 3, ~(1 << (own & 7)).astype(np.uint8))
+            nearby = cells[piece]
+            if turn > 0:
+                nearby = index.quantizer.search(vectors[piece], index.nprobe)[1]
+            squares, ids = search_cells(index, vectors[piece], nearby, LINKS, local.allowed)
+            local.allowed[own >> 3] = 255
+            results.append((piece, ids, np.sqrt(np.maximum(squares, 0))))
+        return results
+
+    work = [sum(len(piece) for piece in task) for task in tasks]
+    for results in graph.map(f"links, round {turn + 1}", search, tasks, work):
+        for piece, ids, lengths in results:
+            found = ids >= 0
+            far = np.where(found.all(axis=1), lengths[:, -1], np.inf)
+            some = found[:, 0]
+            bounds[piece[some]] = np.maximum(core[piece], far)[some]
+            rows = np.broadcast_to(piece[:, None], ids.shape)[found].astype(np.int32)
+            yield rows, ids[found].astype(np.int32), lengths[found].astype(np.float64)
