@@ -1,7 +1,9 @@
 """A corpus's features, in memory or in files, ready for windows.
 
-corpus = load_corpus("data/train", feat_size=40, memmap_dir="/ssd/cache")
-corpus.features(0), corpus.windows(np.array([0, 7]), np.array([10, 0]), length=64)
+Data directories, `.scp`, `.ark` and `.ark.gz` files are taken, whatever Kaldi wrote into them.
+
+    corpus = load_corpus("data/train", feat_size=40, memmap_dir="/ssd/cache")
+    corpus.features(0), corpus.windows(np.array([0, 7]), np.array([10, 0]), length=64)
 """
 
 import hashlib
@@ -17,8 +19,8 @@ from unspeech.config import setting
 from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write, read_table, write_table
 
-# Bytes of features that are mapped; beyond, windows are read. Pages of a map count as resident
-# memory once touched, and to drop and map them again takes longer than reading does.
+# Bytes of files that are mapped; windows of the others are read. Pages of a map count as resident
+# memory once touched, and dropping them to map others takes longer than reading does.
 _MAPPED_AT_MOST = 1 << 30
 _FILES_AT_MOST = 500  # that are kept open
 _CACHE_TYPES = ("float32", "float16")
@@ -138,9 +140,14 @@ class _File:
 
 
 def _mapped(files: list[_File]) -> "list[np.ndarray | _File]":
-    if sum(file.size for file in files) > _MAPPED_AT_MOST:
-        return files
-    return [np.memmap(file.path, np.uint8, "r").view(np.ndarray) for file in files]
+    """Map the files as far as `_MAPPED_AT_MOST` allows; the others are left to be read."""
+    sources: list[np.ndarray | _File] = []
+    left = _MAPPED_AT_MOST
+    for file in files:
+        mapped = file.size <= left
+        left -= file.size * mapped
+        sources.append(np.memmap(file.path, np.uint8, "r").view(np.ndarray) if mapped else file)
+    return sources
 
 
 def feature_file(data: str | Path) -> Path:
