@@ -6,6 +6,9 @@ Source: Kaldi's `src/featbin/extract-segments.cc` for how segments are cut.
 """
 
 import io
+import re
+import shlex
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +23,10 @@ from unspeech.processes import die_with_parent
 from unspeech.tables import read_table
 
 _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never all in memory
+# What Kaldi's `utils/data/perturb_data_dir_speed.sh` writes; done here where there is no sox.
+_SPEED = re.compile(
+    r"(?:(?P<pipe>.+\|) *)?sox (?:-t wav )?(?P<file>\S.*) -t wav - speed (?P<factor>[0-9.]+) *\|"
+)
 _OVERSHOOT = 0.5  # seconds that a segment may end after its recording, as in Kaldi
 
 
@@ -90,6 +97,9 @@ class DataAudio:
 
     def _recording(self, recording: str) -> np.ndarray:
         entry = self._entries[recording]
+        speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
+        if speed:
+            entry = speed["pipe"] or shlex.split(speed["file"])[0]
         file = io.BytesIO(_pipe(entry)) if is_pipe(entry) else find_file(entry, self.data)
         try:
             with soundfile.SoundFile(file) as audio:
@@ -104,6 +114,8 @@ class DataAudio:
         if not np.isfinite(samples).all():
             raise ValueError(f"{entry}: NaN or infinite sample")
         self.multichannel += channels > 1
+        if speed:
+            samples = soxr.resample(samples, float(speed["factor"]) * rate, rate)
         if rate != self.rate:
             self.rates[rate] += 1
             samples = soxr.resample(samples, rate, self.rate)

@@ -1,0 +1,111 @@
+"""Add copies of every utterance at 0.9 and 1.1 times its speed to a data directory.
+
+    python3 -m unspeech.perturb --out data/train_sp data/train
+
+The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
+with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
+`unspeech.audio` does what such a pipe says.
+"""
+
+import shlex
+from pathlib import Path
+
+from unspeech.audio import is_pipe
+from unspeech.corpus import Tables, new_data_dir, read_data_dir
+from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
+from unspeech.tables import invert, read_table, write_table
+
+SPEEDS = ("0.9", "1.1")
+_SHORTEST = 0.01  # seconds; a segment that is not longer has no copy
+_OTHER_TABLES = ("utt2uniq", "utt2lang", "reco2dur", "reco2file_and_channel")
+
+
+def perturb(tables: Tables, speed: str) -> Tables:
+    """The tables of the copies at one speed, without those of features.
+
+    Args:
+        tables: of a data directory, with `wav.scp` and `utt2spk`.
+        speed: factor, as it stands in the copies' names.
+    Source: Kaldi's `utils/data/perturb_data_dir_speed.sh`.
+    """
+    prefix, factor = f"sp{speed}-", float(speed)
+
+    def segment(value: str) -> str | None:
+        recording, *times = value.split()
+        start, end = (float(time) / factor for time in times)
+        if end < 0:  # the recording's end
+            return f"{prefix}{recording} {start:.2f} -1"
+        return f"{prefix}{recording} {start:.2f} {end:.2f}" if end > start + _SHORTEST else None
+
+    def audio(value: str) -> str:
+        if is_pipe(value):
+            value = value.rstrip("| ") + " | sox -t wav -"
+        elif value.lower().endswith(".wav"):
+            value = f"sox -t wav {shlex.quote(value)}"
+        else:
+            value = f"sox {shlex.quote(value)}"
+        return f"{value} -t wav - speed {speed} |"
+
+    def duration(value: str) -> str:
+        return f"{float(value) / factor:g}"
+
+    change = {
+        "wav.scp": audio,
+        "segments": segment,
+        "utt2spk": lambda speaker: prefix + speaker,
+        "utt2dur": duration,
+        "reco2dur": duration,
+    }
+    copies: Tables = {}
+    for name, table in tables.items():
+        if name not in ("feats.scp", "utt2num_frames"):
+            changed = {key: change.get(name, str)(value) for key, value in table.items()}
+            copies[name] = {
+                prefix + key: value for key, value in changed.items() if value is not None
+            }
+    return copies
+
+
+def make_perturbed_data_dir(data: Path, out: Path) -> None:
+    """Write a data directory with all utterances and their copies.
+
+    Raises:
+        UnspeechError: when there is no audio, or a table is malformed.
+    """
+    tables, _ = read_data_dir(data)
+    if "wav.scp" not in tables:
+        raise UnspeechError(f"{data / 'wav.scp'}: no such file; speed is changed in audio")
+    utterances = tables["utt2spk"]
+    for name in _OTHER_TABLES:
+        if (data / name).exists():
+            table = read_table(data / name)
+            known = utterances if name.startswith("utt") else tables["wav.scp"]
+            tables[name] = {key: value for key, value in table.items() if key in known}
+    tables.setdefault("utt2uniq", {utterance: utterance for utterance in utterances})
+    copies = [perturb(tables, speed) for speed in SPEEDS]
+    joined = {name: tables[name] | copies[0][name] | copies[1][name] for name in copies[0]}
+    if "segments" in joined:  # a copy may be too short for one; a recording may have none
+        recordings = {value.split()[0] for value in joined["segments"].values()}
+        for name, table in joined.items():
+            if name != "spk2gender":
+                of_recordings = name.startswith("reco") or name == "wav.scp"
+                known = recordings if of_recordings else joined["segments"]
+                joined[name] = {key: value for key, value in table.items() if key in known}
+    joined["spk2utt"] = invert(joined["utt2spk"])
+    with new_data_dir(out) as part:
+        for name, table in joined.items():
+            write_table(part / name, table)
+    print(f"{out}: {len(joined['utt2spk'])} utterances, of {len(utterances)} of {data}")
+
+
+def main() -> None:
+    parser = OptionParser(__doc__)
+    parser.add_argument("--out", required=True, type=Path, help="data directory to write")
+    parser.add_argument("data", type=Path, help="data directory with audio")
+    options = parser.parse_args()
+    make_perturbed_data_dir(options.data, options.out)
+
+
+if __name__ == "__main__":
+    run_program(main)

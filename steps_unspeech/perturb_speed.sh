@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Make a data directory with copies of every utterance at 0.9 and 1.1 times its speed, whose names
+# and speakers begin with sp0.9- and sp1.1-. Kaldi's own script does it where there are Kaldi, sox
+# and audio that the script reads.
+#
+# Usage: steps_unspeech/perturb_speed.sh [options] <data-dir> <new-data-dir>
+#  e.g.: steps_unspeech/perturb_speed.sh data/train data/train_sp
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+overwrite=false    # make it again, even if it was made of something else
+
+. parse_options.sh
+[ $# -eq 2 ] || usage
+data=$1
+new_data=$2
+
+require_files "$data/wav.scp"
+inputs=("$data/wav.scp")
+for name in segments utt2spk; do
+  [ ! -e "$data/$name" ] || inputs+=("$data/$name")
+done
+begin_step "$new_data" -- "${inputs[@]}"
+
+# Whether Kaldi's script can do it: of files it reads wav only.
+kaldi_can() {
+  [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
+    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp"
+}
+
+if kaldi_can; then
+  work=$(mktemp -d "$(dirname "$new_data")/.perturb_speed.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  # A copy with absolute paths, since the script changes its input and runs beside utils/.
+  tied python3 -m unspeech.corpus --out "$work/data" "$data"
+  for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
+    [ ! -e "$data/$name" ] || cp "$data/$name" "$work/data"
+  done
+  ln -s "$KALDI_ROOT/egs/wsj/s5/utils" "$work/utils"
+  : > "$work/path.sh"
+  (cd "$work" && tied utils/data/perturb_data_dir_speed_3way.sh data data_sp)
+  mv "$work/data_sp" "$new_data"
+else
+  tied python3 -m unspeech.perturb --out "$new_data" "$data"
+fi
+finish_step "$new_data"

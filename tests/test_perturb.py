@@ -1,0 +1,145 @@
+"""Copies of a data directory's utterances at other speeds."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import call, call_fails
+from shell import STEPS, run
+
+from unspeech.audio import DataAudio
+from unspeech.tables import read_table, write_table
+
+RATE = 16000
+STEP = STEPS / "perturb_speed.sh"
+
+
+def tone(frequency: float, seconds: float) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(seconds * RATE)) / RATE)
+
+
+def write_data(data: Path, segments: bool) -> Path:
+    """Two speakers with a recording each, whole or in two segments; one comes from a pipe."""
+    data.mkdir()
+    for name, frequency in (("s1-a", 1000), ("s2-b", 2000)):
+        soundfile.write(data / f"{name}.wav", tone(frequency, 2), RATE)
+    wav = {"s1-a": str(data / "s1-a.wav"), "s2-b": f"cat {data / 's2-b.wav'} |"}
+    write_table(data / "wav.scp", wav)
+    utterances = list(wav)
+    if segments:
+        utterances = ["s1-a-1", "s1-a-2", "s2-b-1", "s2-b-2"]
+        times = ["0 1.25", "1.5 2", "0.333 1.777", "1.9 1.905"]
+        write_table(
+            data / "segments",
+            {u: f"{u[:4]} {t}" for u, t in zip(utterances, times, strict=True)},
+        )
+        write_table(data / "reco2dur", dict.fromkeys(wav, "2"))
+    write_table(data / "utt2spk", {u: u[:2] for u in utterances})
+    write_table(
+        data / "spk2utt", {s: " ".join(u for u in utterances if u[:2] == s) for s in ("s1", "s2")}
+    )
+    write_table(data / "text", {u: f"words of {u}" for u in utterances})
+    write_table(data / "utt2dur", dict.fromkeys(utterances, "1.333"))
+    write_table(data / "utt2lang", dict.fromkeys(utterances, "en"))
+    write_table(data / "spk2gender", {"s1": "f", "s2": "m"})
+    return data
+
+
+def tables(data: Path) -> dict[str, str]:
+    files = (path for path in data.iterdir() if path.suffix in ("", ".scp") and path.is_file())
+    return {path.name: path.read_text() for path in files if path.name[0] != "."}
+
+
+def with_programs(directory: Path, **programs: str) -> str:
+    """A PATH on which programs are found that do what these lines of shell say."""
+    directory.mkdir()
+    for name, lines in programs.items():
+        program = directory / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{lines}\n")
+        program.chmod(0o755)
+    return f"{directory}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("segments", [True, False])
+def test_files_are_those_of_kaldis_script(tmp_path, kaldi, segments):
+    data = write_data(tmp_path / "data", segments)
+    before = tables(data)
+    own, theirs = tmp_path / "own", tmp_path / "theirs"
+    call("perturb", "--out", own, data)
+    durations = """sed 's/ .*/ 2/' "${2#scp:}" > "${3#ark,t:}" """
+    path = with_programs(tmp_path / "bin", sox="exit 1", wav_to_duration=durations)
+    done = run(STEP, data, theirs, KALDI_ROOT=str(kaldi), PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "generated 3-way speed-perturbed version" in done.stdout
+    if not segments:
+        (theirs / "reco2dur").unlink()  # Kaldi's copy of utt2dur
+    assert tables(own) == tables(theirs)
+    assert tables(data) == before, "the source is as it was"
+
+
+def test_names_and_times(tmp_path):
+    data = write_data(tmp_path / "data", segments=True)
+    done = run(STEP, data, tmp_path / "new", KALDI_ROOT="")
+    assert done.returncode == 0, done.stderr
+    new = {path: read_table(tmp_path / "new" / path) for path in tables(tmp_path / "new")}
+    names = ["s1-a-1", "s1-a-2", "s2-b-1"]
+    copies = [f"sp{speed}-{u}" for speed in ("0.9", "1.1") for u in names]
+    assert list(new["utt2spk"]) == [*names, "s2-b-2", *copies], "no copy of 5 milliseconds"
+    assert new["utt2spk"]["sp0.9-s1-a-2"] == "sp0.9-s1"
+    assert new["text"]["sp1.1-s2-b-1"] == "words of s2-b-1"
+    assert new["utt2uniq"]["sp1.1-s2-b-1"] == new["utt2uniq"]["s2-b-1"] == "s2-b-1"
+    assert new["utt2dur"]["sp0.9-s1-a-1"] == "1.48111"
+    assert new["segments"]["sp1.1-s2-b-1"] == "sp1.1-s2-b 0.30 1.62"
+    assert new["spk2gender"]["sp0.9-s2"] == "m"
+    assert new["wav.scp"]["sp0.9-s2-b"].endswith("s2-b.wav | sox -t wav - -t wav - speed 0.9 |")
+    again = run(STEP, data, tmp_path / "new", KALDI_ROOT="")
+    assert "complete already" in again.stdout
+
+
+def frequency(samples: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * RATE / len(samples)
+
+
+def test_pitch_and_length_follow_the_speed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    data = write_data(tmp_path / "data", segments=False)
+    (data / "s1-a.wav").rename(data / "with space.wav")
+    soundfile.write(data / "s3-c.flac", tone(3000, 2), RATE)
+    write_table(
+        data / "wav.scp",
+        read_table(data / "wav.scp") | {"s1-a": "with space.wav", "s3-c": "s3-c.flac"},
+    )
+    (data / "utt2spk").unlink()
+    call("perturb", "--out", tmp_path / "new", data)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    audio = dict(DataAudio(tmp_path / "new", RATE).read())
+    assert len(audio) == 9
+    for name, own in (("s1-a", 1000), ("s2-b", 2000), ("s3-c", 3000)):
+        for prefix, speed in (("", 1), ("sp0.9-", 0.9), ("sp1.1-", 1.1)):
+            samples = audio[prefix + name]
+            assert len(samples) == pytest.approx(2 * RATE / speed, abs=1)
+            assert frequency(samples) == pytest.approx(own * speed, abs=1)
+            assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)
+
+
+def test_sox_is_called_where_it_is(tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data", segments=False)
+    call("perturb", "--out", tmp_path / "new", data)
+    path = with_programs(tmp_path / "bin", sox=f"cat {data / 's1-a.wav'}")
+    monkeypatch.setenv("PATH", path)
+    audio = dict(DataAudio(tmp_path / "new", RATE).read(["sp0.9-s1-a", "sp1.1-s2-b"]))
+    expected, _ = soundfile.read(data / "s1-a.wav", dtype="float32")
+    for samples in audio.values():
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_audio_is_needed(tmp_path):
+    data = write_data(tmp_path / "data", segments=False)
+    (data / "wav.scp").unlink()
+    write_table(data / "feats.scp", {u: data / f"{u}.wav:0" for u in ("s1-a", "s2-b")})
+    message = call_fails("perturb", "--out", tmp_path / "new", data)
+    assert message.endswith("wav.scp: no such file; speed is changed in audio")
+    assert not (tmp_path / "new").exists()
