@@ -1,12 +1,17 @@
 """Clustering: what it finds, what it leaves, and what it says about input it cannot cluster."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from conftest import call, call_fails
+from conftest import ROOT, call, call_fails
+from shell import STEPS, run
 
 from unspeech.archives import ArkWriter
+from unspeech.scores import clustering_scores
 from unspeech.tables import read_table, write_table
 
 
@@ -90,3 +95,159 @@ def test_bad_input(corpus, tmp_path):
     for option, value in (("--min-cluster-size", 1), ("--min-samples", 0)):
         assert option in call_fails("cluster", "--embeddings", corpus[0], *out, option, value)
     assert not (tmp_path / "clusters/clusters.json").exists()
+
+
+def agreement(one: dict, other: dict) -> float:
+    """ARI of two {utterance: cluster}."""
+    names = sorted(one)
+    return clustering_scores([one[u] for u in names], [other[u] for u in names])["ari"]
+
+
+def made(out) -> list[bytes]:
+    files = ("utt2spk", "spk2utt", "probabilities", "graph/links.npz", "members.npz")
+    return [(out / name).read_bytes() for name in files if (out / name).exists()]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """3000 utterances, loose enough that clusters are not obvious: embeddings, gold, clusters."""
+    folder = tmp_path_factory.mktemp("many")
+    vectors, gold = speakers(150, 18, strays=300)
+    rng = np.random.default_rng(1)
+    vectors = {u: v + rng.uniform(0, 0.9) * rng.normal(size=100) for u, v in vectors.items()}
+    write_table(folder / "gold", gold)
+    write_vectors(folder, vectors)
+    call("cluster", "--embeddings", folder, "--out", folder / "approximate", "--threads", 2)
+    return folder, vectors, gold
+
+
+def test_approximate_agrees_with_exact(many):
+    folder, _, gold = many
+    settings = json.loads((folder / "approximate/clusters.json").read_text())["settings"]
+    assert settings["algorithm"] == "approximate"
+    call("cluster", "--embeddings", folder, "--out", folder / "exact", "--algorithm", "exact")
+    exact, approximate = (read_table(folder / n / "utt2spk") for n in ("exact", "approximate"))
+    assert agreement(exact, approximate) > 0.99
+    assert agreement(gold, approximate) > agreement(gold, exact) - 0.003
+
+
+def test_threads_and_jobs_do_not_matter(many, tmp_path, monkeypatch):
+    monkeypatch.setattr("unspeech.neighbours.BLOCK", 1024)
+    folder = many[0]
+    graph = tmp_path / "jobs/graph"
+    call("neighbours", "index", "--embeddings", folder, "--graph", graph, "--threads", 3)
+    for job in (3, 1):  # the second job is left to the last command
+        call("neighbours", "search", "--graph", graph, "--job", job, "--jobs", 3)
+    call("cluster", "--embeddings", folder, "--out", tmp_path / "jobs", "--threads", 1)
+    assert made(tmp_path / "jobs") == made(folder / "approximate")
+
+
+@pytest.mark.parametrize("phase", ["vectors", "index", "neighbours", "links"])
+def test_goes_on_after_a_kill(many, tmp_path, phase):
+    command = [
+        sys.executable,
+        "-um",
+        "unspeech.cluster",
+        "--embeddings",
+        many[0],
+        "--out",
+        tmp_path,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    for line in program.stdout:
+        if line.startswith(f"{phase}:"):
+            break
+    program.kill()
+    program.communicate()
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert f"{phase}: there already" in again.stdout
+    assert made(tmp_path) == made(many[0] / "approximate")
+
+
+def test_grid_uses_the_graph(many, capsys):
+    folder, _, gold = many
+    options = ("--embeddings", folder, "--out", folder / "approximate")
+    sizes = ("--min_cluster_size", "3,5", "--min_samples", "1,2,5")
+    capsys.readouterr()
+    call("cluster_grid", *options, *sizes, "--utt2spk", folder / "gold")
+    assert capsys.readouterr().out.count("there already") == 4
+    header, *lines = (folder / "approximate/grid.tsv").read_text().splitlines()
+    rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    assert len(rows) == 6
+    row = next(r for r in rows if r["min_cluster_size"] == "5" and r["min_samples"] == "2")
+    ari = agreement(gold, read_table(folder / "approximate/utt2spk"))
+    assert float(row["ari"]) == pytest.approx(ari, abs=1e-5)
+    assert (folder / "approximate/grid.png").stat().st_size > 1000
+    call("cluster_grid", *options, *sizes)
+    assert "stability" in (folder / "approximate/grid.tsv").read_text()
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "approximate"])
+def test_new_utterances_join_clusters(many, tmp_path, algorithm):
+    folder, vectors, gold = many
+    rng = np.random.default_rng(2)
+    old = {u for u in vectors if rng.random() < 0.5}
+    halves = [tmp_path / "old", tmp_path / "new"]
+    write_vectors(halves[0], {u: vectors[u] for u in old})
+    write_vectors(halves[1], {u: v for u, v in vectors.items() if u not in old})
+    clusters, new = tmp_path / "clusters", tmp_path / "new_clusters"
+    call("cluster", "--embeddings", halves[0], "--out", clusters, "--algorithm", algorithm)
+    call("assign", "--embeddings", halves[1], "--clusters", clusters, "--out", new)
+    joined = read_table(clusters / "utt2spk") | read_table(new / "utt2spk")
+    whole = read_table(folder / "approximate/utt2spk")
+    assert agreement(gold, joined) > agreement(gold, whole) - 0.02
+    outliers = [name for name in joined.values() if name.startswith("o")]
+    assert len(outliers) == len(set(outliers))
+
+    probabilities = read_table(new / "probabilities")
+    sure = [u for u, p in probabilities.items() if float(p) >= 0.8]
+    assert 0 < len(sure) < len(probabilities)
+    options = ("--min-probability", 0.8, "--outliers", "leave-out")
+    call("assign", "--embeddings", halves[1], "--clusters", clusters, "--out", new, *options)
+    assert abs(len(read_table(new / "utt2spk")) - len(sure)) < 5  # rounding
+
+
+def test_copies_and_plain_euclidean(tmp_path):
+    """Lengths count for plain Euclidean distance only; copies of one vector are no special case."""
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=20)
+    vectors = {
+        f"{length}-{i:03d}": length * direction + (i % 40 > 20) * 0.01 * rng.normal(size=20)
+        for length in (1, 2)
+        for i in range(80)
+    }
+    write_vectors(tmp_path, vectors)
+    for algorithm in ("exact", "approximate"):
+        out = tmp_path / algorithm
+        options = ("--out", out, "--metric", "euclidean", "--min-samples", 5)
+        call("cluster", "--embeddings", tmp_path, "--algorithm", algorithm, *options)
+        utt2spk = read_table(out / "utt2spk")
+        assert not {utt2spk[u] for u in utt2spk if u[0] == "1"} & {
+            utt2spk[u] for u in utt2spk if u[0] == "2"
+        }
+
+
+def test_assign_needs_a_clustering_of_the_same_model(many, tmp_path):
+    options = ("--embeddings", many[0], "--out", tmp_path / "out")
+    assert "clusters.json: no such file" in call_fails("assign", *options, "--clusters", tmp_path)
+    other = write_vectors(tmp_path / "other", {"a": np.ones(3)})
+    message = call_fails(
+        *("assign", "--embeddings", other, "--clusters", many[0] / "approximate"),
+        *("--out", tmp_path / "out"),
+    )
+    assert "dimension 3, but 100" in message
+
+
+def test_steps(corpus, tmp_path):
+    clusters = tmp_path / "clusters"
+    steps = [
+        ("cluster.sh", "--nj", 2, corpus[0], clusters),
+        ("cluster_grid.sh", "--min-samples", "1,2", "--utt2spk", "gold", corpus[0], clusters),
+        ("assign_clusters.sh", corpus[0], clusters, tmp_path / "again"),
+    ]
+    for name, *words in steps:
+        done = run(STEPS / name, *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr + done.stdout
+    one, other = read_table(clusters / "utt2spk"), read_table(tmp_path / "again/utt2spk")
+    assert agreement(one, other) > 0.99

@@ -3,8 +3,8 @@
     python3 -m unspeech.assign --embeddings exp/embeddings/new --clusters exp/clusters/demo \\
         --out exp/clusters/new
 
-A new utterance joins the cluster of the member that it reaches most easily, if the cluster is not
-denser there than it was for its own loosest member; else it is an outlier.
+A new utterance joins the cluster of the member that it reaches most easily, unless the cluster had
+not split from others yet at that distance: then it is an outlier.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
@@ -35,17 +35,13 @@ def assign(
 
     Args:
         graph: of the clustered vectors.
-        members: `labels`, `densities` and `core` of the clustered vectors.
+        members: `labels` and `core` of the clustered vectors, `births` and `deaths` of clusters.
         new: graph folder with the new vectors.
     Returns:
         (new,) int64 cluster or OUTLIER; (new,) probability.
     """
-    labels, core, densities = members["labels"], members["core"], members["densities"]
-    loosest, densest = np.full(labels.max() + 1, np.inf), np.zeros(labels.max() + 1)
-    inliers = labels != OUTLIER
-    np.minimum.at(loosest, labels[inliers], densities[inliers])
-    np.maximum.at(densest, labels[inliers], densities[inliers])
-
+    labels, core = members["labels"], members["core"]
+    births, deaths = members["births"], members["deaths"]
     old, vectors = graph.vectors(), new.vectors()
     count = min(max(NEIGHBOURS, min_samples), len(old))
     index = graph.index() if (graph.folder / "index.json").exists() else None
@@ -65,9 +61,9 @@ def assign(
         cluster = labels[ids[rows, nearest]]
         with np.errstate(divide="ignore"):
             density = 1 / reach[rows, nearest]
-        joins = (density > 0) & (density >= loosest[cluster])
+        joins = (density > 0) & (density >= births[cluster])
         with np.errstate(invalid="ignore"):
-            probability = np.fmin(1, density / densest[cluster])
+            probability = np.fmin(1, density / deaths[cluster])
         return np.where(joins, cluster, OUTLIER), np.where(joins, probability, 0)
 
     starts = range(0, len(vectors), CHUNK)

@@ -33,6 +33,7 @@ from unspeech.neighbours import (
     Graph,
     add_graph_options,
     build_index,
+    graph_width,
     join_blocks,
     store_vectors,
 )
@@ -42,29 +43,35 @@ from unspeech.tables import atomic_write, invert, speakers_of, write_table
 EXACT_UP_TO = 2000  # utterances: so few take less than a second with all their distances
 
 
-def make_graph(graph: Graph, embeddings: str, options: argparse.Namespace, most: int) -> bool:
+def make_graph(
+    graph: Graph,
+    embeddings: str,
+    options: argparse.Namespace,
+    min_cluster_size: int,
+    min_samples: int,
+) -> bool:
     """Make the graph of stored vectors, or the phases of it that are missing.
 
     Args:
         embeddings: for error messages.
-        options: with `algorithm`, `neighbours` and `seed`.
-        most: the largest min_samples that it is for.
+        options: with `algorithm` and `seed`.
+        min_cluster_size, min_samples: the largest that it is for.
     Returns:
         False when the exact algorithm is to be used: there are the vectors only.
     Raises:
         UnspeechError: when there are too few utterances, or the settings do not fit.
     """
     count = len(graph.vectors())
-    if count <= most:
+    least = max(min_cluster_size, min_samples + 1)
+    if count < least:
         raise UnspeechError(
-            f"{embeddings}: {count} utterances; these settings need at least {most + 1}: give "
-            "more, or smaller settings"
+            f"{embeddings}: {count} utterances; these settings need at least {least}: give more, "
+            "or a smaller --min-cluster-size and --min-samples"
         )
     if options.algorithm == "exact" or (options.algorithm == "auto" and count <= EXACT_UP_TO):
         return False
-    neighbours = min(max(options.neighbours, most), count - 1)
     build_index(graph, options.seed)
-    join_blocks(graph, neighbours)
+    join_blocks(graph, graph_width(count, min_samples))
     find_links(graph)
     return True
 
@@ -112,15 +119,6 @@ def join_nearest(vectors: np.ndarray, labels: np.ndarray, means: np.ndarray) -> 
         score = vectors[some] @ means.T - 0.5 * np.square(means).sum(axis=1)
         settled[some] = score.argmax(axis=1)
     return settled
-
-
-def order_clusters(labels: np.ndarray) -> np.ndarray:
-    """Number clusters in the order of their first utterances."""
-    numbers, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.full(len(numbers), OUTLIER)
-    clusters = np.flatnonzero(numbers != OUTLIER)
-    rank[clusters[np.argsort(first[clusters])]] = np.arange(len(clusters))
-    return rank[inverse]
 
 
 def speaker_names(
@@ -272,12 +270,13 @@ def main() -> None:
 
     check_sizes(options.min_cluster_size, options.min_samples)
     graph = Graph(options.out / "graph", options.threads)
-    most = max(options.min_cluster_size - 1, options.min_samples)
     print(f"Clustering {options.embeddings}, seed {options.seed}", flush=True)
     store_vectors(graph, options.embeddings, options.metric)
     utterances = graph.utterances()
     gold = speakers_of(utterances, options.utt2spk) if options.utt2spk else None
-    approximate = make_graph(graph, options.embeddings, options, most)
+    approximate = make_graph(
+        graph, options.embeddings, options, options.min_cluster_size, options.min_samples
+    )
     found = find_clusters(
         graph,
         approximate,
@@ -286,7 +285,7 @@ def main() -> None:
         options.cluster_selection_method,
         options.cluster_selection_epsilon,
     )
-    labels = order_clusters(found.labels)
+    labels = found.labels
     if options.outliers != "own" and (labels == OUTLIER).all():
         raise UnspeechError(
             f"{options.embeddings}: every utterance is an outlier; use --outliers own, or smaller "
@@ -300,7 +299,8 @@ def main() -> None:
         np.savez(
             file,
             labels=labels,
-            densities=found.densities,
+            births=found.births,
+            deaths=found.deaths,
             core=core_distances(graph, options.min_samples, approximate),
         )
     settings = {name: value for name, value in vars(options).items() if name != "threads"}

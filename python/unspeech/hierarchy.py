@@ -47,12 +47,13 @@ class Edges:
 
 @dataclass(frozen=True)
 class Clustering:
-    """Flat clusters."""
+    """Flat clusters, numbered in the order of their first utterances."""
 
     labels: np.ndarray  # (utterances,) int64 cluster, or OUTLIER
     probabilities: np.ndarray  # (utterances,) that it belongs there; 0 for outliers
-    densities: np.ndarray  # (utterances,) 1 / distance at which it leaves its cluster
     stabilities: np.ndarray  # (clusters,)
+    births: np.ndarray  # (clusters,) 1 / distance at which it splits from others
+    deaths: np.ndarray  # (clusters,) 1 / distance at which its last members part
 
 
 def exact_clusters(
@@ -67,12 +68,8 @@ def exact_clusters(
         algorithm="generic",
     )
     labels = model.fit_predict(np.asarray(vectors, np.float64))
-    condensed = model.condensed_tree_.to_numpy()
-    return Clustering(
-        labels.astype(np.int64),
-        model.probabilities_,
-        _densities(condensed, len(labels)),
-        model.cluster_persistence_,
+    return _clustering(
+        model.condensed_tree_.to_numpy(), labels, model.probabilities_, model.cluster_persistence_
     )
 
 
@@ -88,18 +85,39 @@ def tree_clusters(
     """
     condensed = condense_tree(linkage, min_cluster_size)
     stability = compute_stability(condensed)
-    labels, probabilities, stabilities = get_clusters(
-        condensed, stability, method, cluster_selection_epsilon=epsilon
-    )
-    densities = _densities(condensed, len(labels))
-    return Clustering(labels.astype(np.int64), probabilities, densities, stabilities)
+    flat = get_clusters(condensed, stability, method, cluster_selection_epsilon=epsilon)
+    return _clustering(condensed, *flat)
 
 
-def _densities(condensed: np.ndarray, utterances: int) -> np.ndarray:
-    leaves = condensed[condensed["child_size"] == 1]
-    densities = np.empty(utterances)
-    densities[leaves["child"]] = leaves["lambda_val"]
-    return densities
+def _clustering(
+    condensed: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, stabilities: np.ndarray
+) -> Clustering:
+    clusters, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    inliers = clusters != OUTLIER
+    order = np.argsort(first[inliers])
+    rank = np.full(len(clusters), OUTLIER)
+    rank[np.flatnonzero(inliers)[order]] = np.arange(len(order))
+    labels = rank[inverse]
+
+    is_point = condensed["child_size"] == 1
+    points, nodes = condensed[is_point], condensed[~is_point]
+    deaths = np.zeros(len(order))
+    of = labels[points["child"]]
+    finite = (of != OUTLIER) & np.isfinite(points["lambda_val"])  # copies have distance 0
+    np.maximum.at(deaths, of[finite], points["lambda_val"][finite])
+    # A cluster is the uppermost node all of whose points have one label.
+    low = np.full(condensed["parent"].max() + 1, len(labels))
+    high = np.full(len(low), OUTLIER)
+    np.minimum.at(low, points["parent"], of)
+    np.maximum.at(high, points["parent"], of)
+    nodes = nodes[np.argsort(nodes["child"])]
+    for parent, child in zip(nodes["parent"][::-1], nodes["child"][::-1], strict=True):
+        low[parent] = min(low[parent], low[child])
+        high[parent] = max(high[parent], high[child])
+    births = np.zeros(len(order))
+    pure = nodes[(low == high)[nodes["child"]] & (low[nodes["child"]] != OUTLIER)]
+    births[low[pure["child"][::-1]]] = pure["lambda_val"][::-1]  # the uppermost is written last
+    return Clustering(labels, probabilities, np.asarray(stabilities)[order], births, deaths)
 
 
 def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
@@ -111,7 +129,8 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
     ids, distances, core = _neighbours(graph, min_samples)
     with np.load(graph.folder / "links.npz") as arrays:
         links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
-    tree = _forest(_known_forest(ids, distances, core) + _reach(links, core), len(core))
+    edges = _known_forest(ids, distances, core) + _reach(links, core)
+    tree = _forest(_distinct(edges, len(core)), len(core))
     return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
 
 
@@ -148,12 +167,19 @@ def _reach(edges: Edges, core: np.ndarray) -> Edges:
 
 
 def _forest(edges: Edges, count: int) -> Edges:
-    """Minimum spanning forest."""
-    weights = np.maximum(edges.lengths, 1e-12)  # scipy takes an explicit zero for no edge
-    weights[np.isinf(weights)] = np.finfo(np.float64).max
+    """Minimum spanning forest. No edge is given twice."""
+    weights = np.maximum(edges.lengths, _ZERO)
     matrix = csr_array((weights, (edges.rows, edges.columns)), shape=(count, count))
     tree = coo_array(minimum_spanning_tree(matrix))
-    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), tree.data)
+    lengths = np.where(tree.data > _ZERO, tree.data, 0)
+    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), lengths)
+
+
+_ZERO = 1e-12  # length of an edge between copies, since scipy takes 0 for no edge
+
+
+def _distinct(edges: Edges, count: int) -> Edges:
+    return edges[np.unique(edges.rows * np.int64(count) + edges.columns, return_index=True)[1]]
 
 
 def _linkage(tree: Edges) -> np.ndarray:
@@ -179,9 +205,12 @@ def find_links(graph: Graph) -> None:
         links = []
         index = graph.index()
         for turn in range(100):
-            components, shortest = _components(forest, bounds)
-            if turn >= ROUNDS:
-                shortest[np.isfinite(shortest)] = 0
+            if turn < ROUNDS:
+                components, shortest = _components(forest, bounds)
+            else:
+                parts, components = connected_components(_matrix(forest, len(core)), False)
+                shortest = np.full(parts, np.inf)
+                bounds[:] = 0
             shortest[np.bincount(components).argmax()] = 0  # the others find theirs to it
             queries = np.flatnonzero(bounds < shortest[components])
             if not queries.size:
@@ -197,7 +226,7 @@ def find_links(graph: Graph) -> None:
                 )
             )
             links.append(found)
-            forest = _forest(forest + _reach(found, core), len(core))
+            forest = _forest(_distinct(forest + _reach(found, core), len(core)), len(core))
         edges = sum(links, forest[:0])
         with atomic_write(graph.folder / "links.npz", "wb") as file:
             np.savez(

@@ -16,6 +16,7 @@ any number of threads and jobs.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -207,12 +208,18 @@ def _nearest(
     yield from graph.map(what, search, starts, [CHUNK] * len(starts))
 
 
+def graph_width(count: int, min_samples: int) -> int:
+    """Neighbours of each utterance in a graph of so many utterances."""
+    return min(max(NEIGHBOURS, min_samples), count - 1)
+
+
 def neighbours_key(graph: Graph, neighbours: int) -> dict:
     return {"index": graph.made_from("index"), "neighbours": neighbours}
 
 
-def block_file(graph: Graph, block: int) -> Path:
-    return graph.folder / f"neighbours.{block:05d}.npz"
+def block_file(graph: Graph, key: dict, block: int) -> Path:
+    digest = hashlib.md5(json.dumps(key).encode(), usedforsecurity=False).hexdigest()[:8]
+    return graph.folder / f"neighbours.{digest}.{block:05d}.npz"
 
 
 def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) -> None:
@@ -222,17 +229,11 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
     first, without the utterance itself; -1 and infinity where the probed cells hold too few.
     """
     key = neighbours_key(graph, neighbours)
-    started = graph.folder / "neighbours.making.json"
-    if not started.exists() or json.loads(started.read_text(encoding="utf-8")) != key:
-        for old in graph.folder.glob("neighbours.*.npz"):
-            old.unlink(missing_ok=True)
-        with atomic_write(started) as file:
-            json.dump(key, file)
     vectors = graph.vectors()
     blocks = [
         block
         for block in range(job - 1, -(-len(vectors) // BLOCK), jobs)
-        if not block_file(graph, block).exists()
+        if not block_file(graph, key, block).exists()
     ]
     if not blocks:
         return
@@ -255,7 +256,7 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
         found.append(result)
         if end % BLOCK == 0 or end == len(vectors):
             ids, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-            with atomic_write(block_file(graph, (end - 1) // BLOCK), "wb") as file:
+            with atomic_write(block_file(graph, key, (end - 1) // BLOCK), "wb") as file:
                 np.savez(file, ids=ids, distances=distances)
             found = []
 
@@ -308,6 +309,8 @@ def without_self(
 def join_blocks(graph: Graph, neighbours: int) -> None:
     """Phase `neighbours`: search what jobs left undone, then put the blocks into one file."""
 
+    key = neighbours_key(graph, neighbours)
+
     def make() -> None:
         search_blocks(graph, neighbours)
         count = len(graph.vectors())
@@ -316,10 +319,10 @@ def join_blocks(graph: Graph, neighbours: int) -> None:
                 header = {"descr": kind, "fortran_order": False, "shape": (count, neighbours)}
                 np.lib.format.write_array_header_1_0(file, header)
                 for block in range(-(-count // BLOCK)):
-                    with np.load(block_file(graph, block)) as arrays:
+                    with np.load(block_file(graph, key, block)) as arrays:
                         file.write(np.ascontiguousarray(arrays[name]).data)
 
-    graph.phase("neighbours", neighbours_key(graph, neighbours), make)
+    graph.phase("neighbours", key, make)
     for old in graph.folder.glob("neighbours.*.npz"):
         old.unlink()
 
@@ -332,6 +335,9 @@ def main() -> None:
     parser.add_argument("--graph", required=True, type=Path, help="folder of the graph")
     parser.add_argument("--embeddings", help="for index: directory, scp or ark")
     add_graph_options(parser)
+    parser.add_argument(
+        *("--min-samples", "--min_samples"), type=int, default=1, help="for search: as of cluster"
+    )
     parser.add_argument("--job", type=int, default=1, help="for search: which of the jobs this is")
     parser.add_argument("--jobs", type=int, default=1, help="for search: how many there are")
     options = parser.parse_args()
@@ -344,7 +350,8 @@ def main() -> None:
     elif not 1 <= options.job <= options.jobs:
         raise UnspeechError(f"--job is {options.job}; it must lie between 1 and {options.jobs}")
     else:
-        search_blocks(graph, options.neighbours, options.job, options.jobs)
+        width = graph_width(len(graph.vectors()), options.min_samples)
+        search_blocks(graph, width, options.job, options.jobs)
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
@@ -354,9 +361,6 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
         choices=["cosine", "euclidean"],
         default="cosine",
         help="cosine: Euclidean distance of vectors scaled to unit length",
-    )
-    parser.add_argument(
-        "--neighbours", type=int, default=NEIGHBOURS, help="neighbours of each in the graph"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the sample that cells come from")
     add_threads_option(parser)

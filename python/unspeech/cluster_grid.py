@@ -1,0 +1,140 @@
+"""Cluster with several settings on one graph of neighbours, and compare.
+
+    python3 -m unspeech.cluster_grid --embeddings exp/embeddings/demo --out exp/clusters/demo \\
+        --min-cluster-size 3,5,10 --min-samples 1,2,5
+
+Leaves `grid.png` and `grid.tsv`, a line a setting: with gold speakers (`--utt2spk`) their scores,
+without the stability of clusters, 0 to 1 each, on average.
+"""
+
+import argparse
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from unspeech.cluster import (
+    add_algorithm_options,
+    check_sizes,
+    find_clusters,
+    make_graph,
+)
+from unspeech.errors import run_program
+from unspeech.hierarchy import OUTLIER, Clustering, single_linkage
+from unspeech.neighbours import Graph, store_vectors
+from unspeech.scores import clustering_scores
+from unspeech.tables import atomic_write, speakers_of
+
+SCORES = ("ari", "nmi", "pairwise_f1")
+
+
+def point(found: Clustering, gold: np.ndarray | None) -> dict[str, float]:
+    """Figures of one clustering: counts, and scores or mean stability."""
+    labels = found.labels
+    alone = labels == OUTLIER
+    figures = {"clusters": int(labels.max()) + 1, "outliers": int(alone.sum())}
+    if gold is None:
+        finite = found.stabilities[np.isfinite(found.stabilities)]
+        return figures | {"stability": float(finite.mean()) if finite.size else 0.0}
+    grouped = labels.copy()
+    grouped[alone] = len(labels) + np.arange(alone.sum())
+    scores = clustering_scores(gold, grouped, figures["outliers"])
+    return figures | {name: scores[name] for name in SCORES}
+
+
+def picture(rows: list[dict], shown: tuple[str, ...]) -> bytes:
+    """A PNG with one map a figure: min_samples across, min_cluster_size down."""
+    across = sorted({row["min_samples"] for row in rows})
+    down = sorted({row["min_cluster_size"] for row in rows})
+    figure = Figure(figsize=(1.5 + 2.8 * len(shown), 1.2 + 0.45 * len(down)), dpi=150)
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        values = np.empty((len(down), len(across)))
+        for row in rows:
+            values[down.index(row["min_cluster_size"]), across.index(row["min_samples"])] = row[
+                name
+            ]
+        axes.imshow(values, aspect="auto", cmap="viridis")
+        middle = (values.min() + values.max()) / 2
+        for (i, j), value in np.ndenumerate(values):
+            text = f"{value:.0f}" if name in ("clusters", "outliers") else f"{value:.3f}"
+            colour = "white" if value <= middle else "black"
+            axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+        axes.set_title(name)
+        axes.set_xticks(range(len(across)), across)
+        axes.set_yticks(range(len(down)), down)
+        axes.set_xlabel("min_samples")
+        axes.set_ylabel("min_cluster_size")
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def numbers(text: str) -> list[int]:
+    """A comma-separated list of integers, as the type of an option."""
+    return sorted({int(word) for word in text.split(",")})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
+    parser.add_argument("--out", required=True, type=Path, help="clusters directory")
+    parser.add_argument("--utt2spk", help="gold speakers, for scores")
+    parser.add_argument(
+        *("--min-cluster-size", "--min_cluster_size"), type=numbers, default=[3, 5, 8, 12, 20]
+    )
+    parser.add_argument("--min-samples", "--min_samples", type=numbers, default=[1, 2, 3, 5, 8])
+    add_algorithm_options(parser)
+    options = parser.parse_args()
+
+    check_sizes(options.min_cluster_size[0], options.min_samples[0])
+    graph = Graph(options.out / "graph", options.threads)
+    print(f"Trying settings on {options.embeddings}, seed {options.seed}", flush=True)
+    store_vectors(graph, options.embeddings, options.metric)
+    gold = None
+    if options.utt2spk:
+        gold = np.unique(speakers_of(graph.utterances(), options.utt2spk), return_inverse=True)[1]
+    approximate = make_graph(
+        graph,
+        options.embeddings,
+        options,
+        options.min_cluster_size[-1],
+        options.min_samples[-1],
+    )
+    rows = []
+    for min_samples in options.min_samples:
+        linkage = single_linkage(graph, min_samples) if approximate else None
+        for min_cluster_size in options.min_cluster_size:
+            started = time.time()
+            found = find_clusters(
+                graph,
+                approximate,
+                min_cluster_size,
+                min_samples,
+                options.cluster_selection_method,
+                options.cluster_selection_epsilon,
+                linkage,
+            )
+            row = {"min_cluster_size": min_cluster_size, "min_samples": min_samples}
+            rows.append(row | point(found, gold))
+            print(
+                *(f"{name} {value:.4g}" for name, value in rows[-1].items()),
+                f"({time.time() - started:.1f} s)",
+                sep="  ",
+                flush=True,
+            )
+    shown = ("ari", "pairwise_f1", "clusters") if options.utt2spk else ("clusters", "stability")
+    with atomic_write(options.out / "grid.png", "wb") as file:
+        file.write(picture(rows, shown))
+    with atomic_write(options.out / "grid.tsv") as file:
+        print(*rows[0], sep="\t", file=file)
+        for row in rows:
+            print(*(f"{value:.6g}" for value in row.values()), sep="\t", file=file)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Let new utterances join an existing clustering, which stays as it is: a clusters directory for
+# the new ones, with a probability each. Those that fit nowhere are outliers.
+#
+# Usage: steps_unspeech/assign_clusters.sh [options] <embedding-or-ivector-dir> <clusters-dir> <new-clusters-dir>
+#  e.g.: steps_unspeech/assign_clusters.sh exp/embeddings_new exp/clusters exp/clusters_new
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+cmd=run_local.py   # how the job is run; see cmd.sh
+utt2spk=           # gold speakers, for scores only
+min_probability=0.0    # an utterance whose probability is lower is an outlier
+outliers=own       # a speaker each; or nearest: the nearest cluster; or leave-out
+overwrite=false    # assign again, even if it was done otherwise
+
+. parse_options.sh
+[ $# -eq 3 ] || usage
+clusters=$2
+dir=$3
+
+vectors=$(vectors_of "$1")
+require_files "$clusters/clusters.json" "$clusters/members.npz" ${utt2spk:+"$utt2spk"}
+begin_step "$dir/clusters.json" min_probability="$min_probability" outliers="$outliers" -- \
+  "$vectors" "$clusters/clusters.json" ${utt2spk:+"$utt2spk"}
+
+$cmd "$dir/log/assign.log" \
+  python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" --out "$dir" \
+  --min-probability "$min_probability" --outliers "$outliers" ${utt2spk:+--utt2spk "$utt2spk"}
+require_files "$dir/clusters.json"
+finish_step "$dir/clusters.json"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Try several settings of clustering on one graph of neighbours: grid.tsv and grid.png with scores
+# (with gold speakers), or with counts and stabilities of clusters. cluster.sh with the same
+# <clusters-dir> goes on from the same graph.
+#
+# Usage: steps_unspeech/cluster_grid.sh [options] <embedding-or-ivector-dir> <clusters-dir>
+#  e.g.: steps_unspeech/cluster_grid.sh --utt2spk data/dev/utt2spk exp/embeddings_dev exp/clusters_dev
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+cmd=run_local.py   # how the job is run; see cmd.sh
+utt2spk=           # gold speakers, for scores
+min_cluster_size=3,5,8,12,20   # settings to try
+min_samples=1,2,3,5,8          # settings to try
+cluster_selection_method=eom   # the most stable clusters, or the smallest: leaf
+metric=cosine      # or euclidean, on vectors as they are
+algorithm=auto     # exact, approximate, or by the number of utterances
+seed=1
+overwrite=false    # try again, even if it was done otherwise
+
+. parse_options.sh
+[ $# -eq 2 ] || usage
+dir=$2
+
+vectors=$(vectors_of "$1")
+[ -z "$utt2spk" ] || require_files "$utt2spk"
+begin_step "$dir/grid.tsv" min_cluster_size="$min_cluster_size" min_samples="$min_samples" \
+  cluster_selection_method="$cluster_selection_method" metric="$metric" algorithm="$algorithm" \
+  seed="$seed" -- "$vectors" ${utt2spk:+"$utt2spk"}
+
+$cmd "$dir/log/grid.log" \
+  python3 -m unspeech.cluster_grid --embeddings "$vectors" --out "$dir" \
+  --min-cluster-size "$min_cluster_size" --min-samples "$min_samples" \
+  --cluster-selection-method "$cluster_selection_method" --metric "$metric" \
+  --algorithm "$algorithm" --seed "$seed" ${utt2spk:+--utt2spk "$utt2spk"}
+require_files "$dir/grid.tsv" "$dir/grid.png"
+finish_step "$dir/grid.tsv"
