@@ -16,6 +16,7 @@ stop_stage=7
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
 eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 joins short utterances
                    # of a speaker (spoken digits, say) into some of about 3 seconds
+speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
 config=$UNSPEECH_ROOT/conf/demo.yaml    # settings of the model and of training
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
@@ -60,6 +61,12 @@ for each in "${evals[@]}"; do
   names+=("$name")
 done
 
+train_data=$train
+if $speed_perturb; then
+  train_data=${train}_sp
+  [ -z "${source_of[$train_data]+set}" ] || die "a corpus is called '$train_data': rename its folder"
+fi
+
 mkdir -p "$dir/log"
 exec 9>> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
 flock -w 60 9 || die "another run is at work in $dir; wait for it, or give another --dir"
@@ -68,6 +75,7 @@ require_files "$config"
 settings="corpus ${source_of[$train]:-demo}
 config $(basename "$config") $(file_key "$config")
 seed $seed"
+! $speed_perturb || settings+=$'\nspeed_perturb true'
 if [ -e "$dir/run.settings" ] && ! $overwrite; then
   difference=$(differences "$settings" "$dir/run.settings")
   [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
@@ -97,10 +105,16 @@ if wanted 0; then
     run_step 0 "data $name" "$dir/data/$name" \
       import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${source_of[$name]:-demo}" "$dir/data/$name"
   done
+  if $speed_perturb; then
+    run_step 0 "perturb_speed $train" "$dir/data/$train_data" \
+      perturb_speed.sh "$dir/data/$train" "$dir/data/$train_data"
+  fi
 fi
 
 if wanted 1; then
-  for name in "${names[@]}"; do
+  with_features=("${names[@]}")
+  ! $speed_perturb || with_features+=("$train_data")
+  for name in "${with_features[@]}"; do
     data=$dir/data/$name
     if [ -s "$data/feats.scp" ] && [ ! -e "$data/.feats.scp.made_from" ] &&
       [ ! -e "$data/.feats.scp.making_from" ]; then
@@ -117,7 +131,7 @@ if wanted 2; then
   run_step 2 train "$dir/model/final.ie.id" \
     train.sh --cmd "$gpu_cmd" --config "${config#"$PWD/"}" --seed "$seed" \
     ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
-    "$dir/data/$train" "$dir/model"
+    "$dir/data/$train_data" "$dir/model"
 fi
 
 if wanted 3; then

@@ -30,8 +30,9 @@ kaldi_can() {
 }
 
 if kaldi_can; then
-  work=$(mktemp -d "$(dirname "$new_data")/.perturb_speed.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  work=$(dirname "$new_data")/.$(basename "$new_data").part
+  rm -rf "$work" "$new_data"
+  mkdir "$work"
   # A copy with absolute paths, since the script changes its input and runs beside utils/.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
   for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
@@ -41,6 +42,7 @@ if kaldi_can; then
   : > "$work/path.sh"
   (cd "$work" && tied utils/data/perturb_data_dir_speed_3way.sh data data_sp)
   mv "$work/data_sp" "$new_data"
+  rm -rf "$work"
 else
   tied python3 -m unspeech.perturb --out "$new_data" "$data"
 fi

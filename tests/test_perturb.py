@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import call, call_fails
-from shell import STEPS, run
+import yaml
+from conftest import TINY, call, call_fails
+from shell import STEPS, copy_checkout, run
+from test_run import write_corpus
 
 from unspeech.audio import DataAudio
 from unspeech.tables import read_table, write_table
@@ -143,3 +145,20 @@ def test_audio_is_needed(tmp_path):
     message = call_fails("perturb", "--out", tmp_path / "new", data)
     assert message.endswith("wav.scp: no such file; speed is changed in audio")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_chain_trains_on_copies_and_scores_the_originals(tmp_path):
+    place = copy_checkout(tmp_path / "checkout")
+    write_corpus(place / "corpora/voices", speakers=4, utterances=1)
+    settings = TINY | {"embedding_transformation": "BaselineDnn", "num_steps": 1}
+    (place / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    options = ["--corpus", "corpora/voices", "--config", "tiny.yaml", "--stop-stage", 2]
+    done = run(place / "run.sh", *options, "--speed-perturb", "true", cwd=place, KALDI_ROOT="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    directory = place / "exp/voices"
+    assert yaml.safe_load((directory / "model/trained_on.yaml").read_text())["utterances"] == 12
+    frames = {k: int(n) for k, n in read_table(directory / "data/voices_sp/utt2num_frames").items()}
+    assert frames["sp0.9-s0-u0"] == pytest.approx(frames["s0-u0"] / 0.9, abs=1)
+    assert len(read_table(directory / "data/voices/utt2num_frames")) == 4
+    refused = run(place / "run.sh", *options, cwd=place, KALDI_ROOT="")
+    assert 'speed_perturb was "true"' in refused.stderr

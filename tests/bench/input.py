@@ -21,7 +21,12 @@ import numpy as np
 from unspeech.archives import ArkWriter
 from unspeech.config import Config
 from unspeech.features import Corpus, load_corpus
-from unspeech.sampling import ContextSampler
+from unspeech.sampling import (
+    ContextSampler,
+    recordings_of,
+    split_heldout,
+    usable_utterances,
+)
 from unspeech.tables import read_table
 
 DIM, FRAMES, ARCHIVES = 40, 400, 4
@@ -86,7 +91,9 @@ def measure_million(scp: str) -> None:
     began = time.monotonic()
     corpus = load_corpus(scp, DIM)
     loaded = time.monotonic() - began
-    sampler = ContextSampler(corpus, np.arange(len(corpus.utterances)), Config(), 0)
+    recordings = recordings_of(corpus.utterances, scp)
+    train, _ = split_heldout(usable_utterances(corpus, Config()), recordings, Config())
+    sampler = ContextSampler(corpus, train, Config(), 0)
     at_load = peak_megabytes()
     for step in range(5000):
         sampler.batch(step)
