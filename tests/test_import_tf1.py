@@ -21,9 +21,9 @@ FRAMES, DIM, FC, EMBEDDING = 32, 32, 12, 6
 
 @pytest.fixture
 def golden() -> Path:
-    folder = Path(os.environ.get("UNSPEECH_GOLDEN") or "/nonexistent") / "vgg16"
+    folder = Path(os.environ.get("UNSPEECH_CORPORA") or "/nonexistent").parent / "golden/vgg16"
     if not folder.is_dir():
-        pytest.skip("UNSPEECH_GOLDEN names no folder of golden data")
+        pytest.skip("there is no golden data beside the folder that UNSPEECH_CORPORA names")
     return folder
 
 

@@ -443,7 +443,7 @@ finish_step out/x
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     assert wait_until(lambda: not alive(pid))
     assert not (tmp_path / "out/x").exists()
     assert not (tmp_path / "stages.jsonl").exists()
