@@ -35,6 +35,7 @@ from unspeech.neighbours import (
     build_index,
     graph_width,
     join_blocks,
+    reported,
     store_vectors,
 )
 from unspeech.scores import clustering_scores
@@ -239,10 +240,13 @@ def find_clusters(
 ) -> Clustering:
     """Cluster what a graph's folder holds; `linkage` if it is known already."""
     if not approximate:
-        return exact_clusters(graph.vectors(), min_cluster_size, min_samples, method, epsilon)
+        with reported("clusters"):
+            return exact_clusters(graph.vectors(), min_cluster_size, min_samples, method, epsilon)
     if linkage is None:
-        linkage = single_linkage(graph, min_samples)
-    return tree_clusters(linkage, min_cluster_size, method, epsilon)
+        with reported("tree"):
+            linkage = single_linkage(graph, min_samples)
+    with reported("clusters"):
+        return tree_clusters(linkage, min_cluster_size, method, epsilon)
 
 
 def main() -> None:
@@ -295,17 +299,18 @@ def main() -> None:
     if options.outliers == "nearest":
         settled = nearest_cluster(graph.vectors(), labels)
     names = speaker_names(settled, int(labels.max()) + 1, options.outliers == "leave-out")
-    with atomic_write(options.out / "members.npz", "wb") as file:
-        np.savez(
-            file,
-            labels=labels,
-            births=found.births,
-            deaths=found.deaths,
-            core=core_distances(graph, options.min_samples, approximate),
-        )
-    settings = {name: value for name, value in vars(options).items() if name != "threads"}
-    settings["algorithm"] = "approximate" if approximate else "exact"
-    write_clusters(options.out, utterances, labels, found.probabilities, names, settings, gold)
+    with reported("files"):
+        with atomic_write(options.out / "members.npz", "wb") as file:
+            np.savez(
+                file,
+                labels=labels,
+                births=found.births,
+                deaths=found.deaths,
+                core=core_distances(graph, options.min_samples, approximate),
+            )
+        settings = {name: value for name, value in vars(options).items() if name != "threads"}
+        settings["algorithm"] = "approximate" if approximate else "exact"
+        write_clusters(options.out, utterances, labels, found.probabilities, names, settings, gold)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ without the stability of clusters, 0 to 1 each, on average.
 
 import argparse
 import io
-import time
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +108,6 @@ def main() -> None:
     for min_samples in options.min_samples:
         linkage = single_linkage(graph, min_samples) if approximate else None
         for min_cluster_size in options.min_cluster_size:
-            started = time.time()
             found = find_clusters(
                 graph,
                 approximate,
@@ -122,10 +120,7 @@ def main() -> None:
             row = {"min_cluster_size": min_cluster_size, "min_samples": min_samples}
             rows.append(row | point(found, gold))
             print(
-                *(f"{name} {value:.4g}" for name, value in rows[-1].items()),
-                f"({time.time() - started:.1f} s)",
-                sep="  ",
-                flush=True,
+                *(f"{name} {value:.4g}" for name, value in rows[-1].items()), sep="  ", flush=True
             )
     shown = ("ari", "pairwise_f1", "clusters") if options.utt2spk else ("clusters", "stability")
     with atomic_write(options.out / "grid.png", "wb") as file:

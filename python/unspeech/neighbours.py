@@ -20,9 +20,11 @@ import hashlib
 import json
 import math
 import os
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,15 @@ CHUNK = 1024  # queries of one search
 BLOCK = 1 << 16  # queries of one file of neighbours
 
 
+@contextmanager
+def reported(phase: str) -> Iterator[None]:
+    """Print how long a phase took, and the most memory that the program has used so far."""
+    started = time.time()
+    yield
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{phase}: {time.time() - started:.1f} s, {memory} MB", flush=True)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A folder in which a graph is, or is being made."""
@@ -58,11 +69,10 @@ class Graph:
             print(f"{name}: there already", flush=True)
             return
         stamp.unlink(missing_ok=True)
-        started = time.time()
-        make()
-        with atomic_write(stamp) as file:
-            json.dump(made_from, file, indent=2)
-        print(f"{name}: {time.time() - started:.1f} s", flush=True)
+        with reported(name):
+            make()
+            with atomic_write(stamp) as file:
+                json.dump(made_from, file, indent=2)
 
     def made_from(self, name: str) -> dict:
         """What a phase's files were made from.

@@ -1,0 +1,344 @@
+"""How long clustering takes, how much memory, and how near it comes to the truth.
+
+    PYTHONPATH=python python3 tests/bench/cluster.py scale --sizes 10000,100000,1000000 --plot a.png
+    PYTHONPATH=python python3 tests/bench/cluster.py beside --size 20000 [--overlap 0.1]
+    PYTHONPATH=python python3 tests/bench/cluster.py beside --embeddings DIR --utt2spk GOLD
+    PYTHONPATH=python python3 tests/bench/cluster.py libraries --size 100000
+
+`scale` clusters generated vectors of several sizes. `beside` compares with other packages,
+`libraries` libraries of nearest neighbours, where they are installed: pip install fast_hdbscan
+evoc pynndescent usearch hnswlib. Every figure is a line of JSON; every run is a process of its own.
+"""
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.scores import clustering_scores
+from unspeech.tables import read_table
+from unspeech.vectors import load_embeddings
+
+DIM = 100
+STRAYS = 0.08  # share of utterances that belong to nobody
+MEAN_SIZE = 60  # utterances a speaker
+SPREAD = (0.4, 0.9)  # of a speaker's utterances around their mean, whose length is 1
+LIMIT = 1800  # seconds that a run may take
+BLOCK = 100_000
+
+
+def speakers(size: int, seed: int, overlap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw speakers.
+
+    Args:
+        size: utterances in all.
+        overlap: share of speakers that stand close to another one.
+    Returns:
+        (utterances,) speaker of each, strays a speaker each; (speakers, DIM) means and
+        (speakers,) spreads, without strays.
+    """
+    rng = np.random.default_rng(seed)
+    voiced = size - int(size * STRAYS)
+    drawn = rng.lognormal(np.log(MEAN_SIZE) - 0.5, 1.0, size=voiced)
+    sizes = np.maximum(1, np.rint(drawn)).astype(int)
+    ends = np.minimum(np.cumsum(sizes), voiced)
+    count = int(np.searchsorted(ends, voiced)) + 1
+    sizes = np.diff(ends[:count], prepend=0)
+    means = unit(rng.standard_normal((count, DIM), dtype=np.float32))
+    near = int(count * overlap) // 2
+    others = unit(rng.standard_normal((near, DIM), dtype=np.float32))
+    means[near : 2 * near] = unit(means[:near] + 0.5 * others)
+    spreads = rng.uniform(*SPREAD, size=count).astype(np.float32)
+    gold = np.concatenate([np.repeat(np.arange(count), sizes), count + np.arange(size - voiced)])
+    return rng.permutation(gold), means, spreads
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def utterances_of(gold: np.ndarray, means: np.ndarray, spreads: np.ndarray, seed: int):
+    """Yield blocks of unit vectors, (block, DIM) float32, of the speakers in `gold`."""
+    for start in range(0, len(gold), BLOCK):
+        of = gold[start : start + BLOCK]
+        rng = np.random.default_rng([seed, start])
+        vectors = rng.standard_normal((len(of), DIM), dtype=np.float32)
+        known = of < len(means)
+        vectors[known] *= spreads[of[known], None] / np.sqrt(DIM)
+        vectors[known] += means[of[known]]
+        yield unit(vectors)
+
+
+def generate(size: int, seed: int, overlap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors in memory and their speakers."""
+    gold, means, spreads = speakers(size, seed, overlap)
+    return np.concatenate(list(utterances_of(gold, means, spreads, seed))), gold
+
+
+def copies(embeddings: str, utt2spk: str, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real embeddings, repeated up to a size; copies have a tenth of the usual distance as noise.
+
+    Args:
+        size: utterances in all; 0 for the embeddings as they are.
+    """
+    names, vectors = load_embeddings(embeddings)
+    table = read_table(utt2spk)
+    gold = np.unique([table[name] for name in names], return_inverse=True)[1]
+    if not size:
+        return vectors, gold
+    rng = np.random.default_rng(seed)
+    some = vectors[:1000]
+    squares = 2 - 2 * np.sort(some @ some.T, axis=1)[:, -2]
+    noise = 0.1 * np.sqrt(np.median(squares) / DIM)
+    which = np.arange(size) % len(vectors)
+    moved = noise * rng.standard_normal((size, vectors.shape[1]), dtype=np.float32)
+    moved[: len(vectors)] = 0
+    return unit(vectors[which] + moved), gold[which]
+
+
+def write(folder: Path, blocks) -> None:
+    """Write blocks of vectors as an embedding directory; utterances are numbered."""
+    ark = folder / "embedding.ark"
+    head = b"\0BFV \4" + np.int32(DIM).tobytes()
+    number = 0
+    with ark.open("wb") as archive, (folder / "embedding.scp").open("w") as scp:
+        for block in blocks:
+            for vector in block:
+                name = f"u{number:08d}"
+                scp.write(f"{name} {ark}:{archive.tell() + 10}\n")
+                archive.write(name.encode() + b" " + head + vector.tobytes())
+                number += 1
+
+
+def cluster(folder: Path, gold: np.ndarray, *options: str) -> dict:
+    """Run the program on an embedding directory: seconds and memory (MB) of each phase, scores."""
+    out = folder / "clusters"
+    command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", str(folder)]
+    started = time.time()
+    log = subprocess.run(
+        [*command, "--out", str(out), *options], check=True, capture_output=True, text=True
+    ).stdout
+    result = {"seconds": round(time.time() - started, 1)}
+    lines = re.findall(r"^(\w+): ([\d.]+) s, (\d+) MB$", log, re.MULTILINE)
+    phases = {name: [float(seconds), int(memory)] for name, seconds, memory in lines}
+    result["megabytes"] = max(memory for _, memory in phases.values())
+    names = list(read_table(out / "utt2spk").values())
+    return result | scored(gold, np.unique(names, return_inverse=True)[1]) | {"phases": phases}
+
+
+def scored(gold: np.ndarray, labels: np.ndarray) -> dict:
+    alone = labels < 0
+    labels = np.where(alone, len(labels) + np.arange(len(labels)), labels)
+    scores = clustering_scores(gold, labels, int(alone.sum()))
+    return {name: round(scores[name], 5) for name in ("ari", "nmi")}
+
+
+def show(**figures) -> dict:
+    print(json.dumps(figures), flush=True)
+    return figures
+
+
+def run_scale(options: argparse.Namespace) -> None:
+    results = []
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+            gold, means, spreads = speakers(size, options.seed, options.overlap)
+            write(Path(folder), utterances_of(gold, means, spreads, options.seed))
+            result = cluster(Path(folder), gold, "--threads", str(options.threads))
+        results.append(show(size=size, **result))
+    if options.plot:
+        plot(results, options.plot)
+
+
+def plot(results: list[dict], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    sizes = np.array([r["size"] for r in results])
+    figure = Figure(figsize=(6, 4), dpi=150)
+    axes = figure.subplots()
+    seconds = np.array([r["seconds"] for r in results])
+    axes.loglog(sizes, seconds, "ko-", label="all")
+    for phase in ("index", "neighbours", "links", "tree", "clusters"):
+        axes.loglog(sizes, [r["phases"][phase][0] for r in results], ".-", lw=1, label=phase)
+    bound = seconds[0] * (sizes / sizes[0]) ** 1.15
+    axes.loglog(sizes, bound, "k:", label="$N^{1.15}$ from the first")
+    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+    axes.set_title(f"Clustering: grows as $N^{{{exponent:.2f}}}$")
+    axes.set_xlabel("utterances")
+    axes.set_ylabel("seconds")
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def other_package(name: str, vectors: np.ndarray) -> np.ndarray:
+    """Labels by another package with our default settings."""
+    settings = {"min_cluster_size": 5, "min_samples": 2}
+    if name == "hdbscan":
+        import hdbscan
+
+        return hdbscan.HDBSCAN(**settings).fit_predict(vectors)
+    if name == "sklearn":
+        from sklearn.cluster import HDBSCAN
+
+        # sklearn counts the utterance itself as its first neighbour.
+        return HDBSCAN(min_cluster_size=5, min_samples=3, copy=True).fit_predict(vectors)
+    if name == "fast_hdbscan":
+        import fast_hdbscan
+
+        return fast_hdbscan.HDBSCAN(**settings).fit_predict(vectors)
+    import evoc
+
+    return evoc.EVoC(base_min_cluster_size=5, random_state=1).fit_predict(vectors)
+
+
+def search_library(name: str, vectors: np.ndarray, count: int) -> np.ndarray:
+    """Each vector's nearest neighbours by a library, (vectors, count) ids, itself included."""
+    size = len(vectors)
+    if name in ("faiss-ivf", "faiss-hnsw"):
+        import faiss
+
+        if name == "faiss-ivf":
+            cells = min(size // 250, int(2.5 * size**0.5))
+            index = faiss.index_factory(DIM, f"IVF{cells},Flat")
+            index.cp.niter, index.cp.max_points_per_centroid = 4, 40
+            index.train(vectors)
+            index.nprobe = 8
+        else:
+            index = faiss.IndexHNSWFlat(DIM, 16)
+            index.hnsw.efConstruction, index.hnsw.efSearch = 60, 48
+        index.add(vectors)
+        return index.search(vectors, count)[1]
+    if name == "hnswlib":
+        import hnswlib
+
+        index = hnswlib.Index("l2", DIM)
+        index.init_index(size, ef_construction=60, M=16, random_seed=1)
+        index.add_items(vectors)
+        index.set_ef(48)
+        return index.knn_query(vectors, count)[0].astype(np.int64)
+    if name == "usearch":
+        from usearch.index import Index
+
+        index = Index(
+            ndim=DIM, metric="l2sq", dtype="f32", connectivity=16, expansion_add=60,
+            expansion_search=48,
+        )  # fmt: skip
+        index.add(np.arange(size), vectors)
+        return index.search(vectors, count).keys.astype(np.int64)
+    import pynndescent
+
+    index = pynndescent.NNDescent(vectors, n_neighbors=count, random_state=1)
+    return index.neighbor_graph[0]
+
+
+def apart(function, name: str, vectors: np.ndarray, *args) -> dict:
+    """Call function(name, vectors, …) in a process of its own: seconds, memory and result."""
+
+    def child(pipe) -> None:
+        function(name, vectors[:1000], *args)  # compile first
+        started = time.time()
+        result = function(name, vectors, *args)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        pipe.send((time.time() - started, memory, result))
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=child, args=(theirs,))
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(LIMIT):
+            return {"seconds": f"more than {LIMIT}"}
+        seconds, memory, result = ours.recv()
+    except EOFError:
+        return {"seconds": "failed"}
+    finally:
+        process.kill()
+        process.join()
+    return {"seconds": round(seconds, 2), "megabytes": memory, "result": result}
+
+
+def installed(names: list[str]) -> list[str]:
+    return [n for n in names if importlib.util.find_spec(n.partition("-")[0])]
+
+
+def run_beside(options: argparse.Namespace) -> None:
+    if options.embeddings:
+        size = options.size if options.copies else 0
+        vectors, gold = copies(options.embeddings, options.utt2spk, size, options.seed)
+    else:
+        vectors, gold = generate(options.size, options.seed, options.overlap)
+    with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+        write(Path(folder), [vectors])
+        threads = ("--threads", str(options.threads))
+        show(
+            package="unspeech",
+            size=len(gold),
+            **cluster(Path(folder), gold, "--algorithm", "approximate", *threads),
+        )
+    for name in installed(options.packages):
+        result = apart(other_package, name, vectors)
+        labels = result.pop("result", None)
+        show(package=name, **result, **({} if labels is None else scored(gold, labels)))
+
+
+def run_libraries(options: argparse.Namespace) -> None:
+    vectors, gold = generate(options.size, options.seed, options.overlap)
+    count = 17
+    rng = np.random.default_rng(options.seed)
+    some = rng.choice(len(vectors), 2000, replace=False)
+    true = np.argpartition(-(vectors[some] @ vectors.T), count, axis=1)[:, :count]
+    inside = np.bincount(gold)[gold[some]] >= count
+    for name in installed(["faiss-ivf", "faiss-hnsw", "pynndescent", "usearch", "hnswlib"]):
+        result = apart(search_library, name, vectors, count)
+        ids = result.pop("result", None)
+        if ids is not None:
+            pairs = zip(ids[some], true, strict=True)
+            recall = np.array([len(np.intersect1d(a, b)) / count for a, b in pairs])
+            result["recall_inside_speakers"] = round(float(recall[inside].mean()), 4)
+            result["recall"] = round(float(recall.mean()), 4)
+        show(library=name, size=len(vectors), **result)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["scale", "beside", "libraries"])
+    parser.add_argument(
+        "--sizes",
+        type=lambda text: [int(word) for word in text.split(",")],
+        default=[10_000, 30_000, 100_000, 200_000],
+    )
+    parser.add_argument("--size", type=int, default=20_000)
+    parser.add_argument("--overlap", type=float, default=0.0, help="share of close speakers")
+    parser.add_argument("--embeddings", help="real ones instead of generated ones")
+    parser.add_argument("--utt2spk", help="their speakers")
+    parser.add_argument("--copies", action="store_true", help="repeat them up to --size")
+    parser.add_argument(
+        "--packages",
+        type=lambda text: text.split(","),
+        default=["hdbscan", "sklearn", "fast_hdbscan", "evoc"],
+    )
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plot", type=Path, help="for scale: picture to write")
+    parser.add_argument("--dir", help="folder for temporary files")
+    options = parser.parse_args()
+    show(seed=options.seed, threads=options.threads, cores=os.cpu_count(), load=os.getloadavg()[0])
+    {"scale": run_scale, "beside": run_beside, "libraries": run_libraries}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
