@@ -435,6 +435,8 @@ finish_step out/x
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
         start_new_session=True,
+        # Tests that run in the background would hand it down as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert wait_until((tmp_path / "pid").exists)
     pid = int((tmp_path / "pid").read_text())
