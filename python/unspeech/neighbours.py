@@ -38,7 +38,7 @@ from unspeech.vectors import embeddings_file, load_embeddings, locate_vectors, r
 
 NEIGHBOURS = 16  # of each utterance in the graph, at least; more if min_samples asks for more
 CELL = 250  # utterances a cell of the inverted file, on average, while they are few
-CELLS = 2.5  # of the root of their number when they are many: each is compared with all centroids
+CELLS = 4  # of the root of their number when they are many: each is compared with all centroids
 PROBES = 8  # cells searched for an utterance's neighbours
 TRAINING_SHARE = 40  # vectors a centroid is trained on
 TRAINING_ROUNDS = 4

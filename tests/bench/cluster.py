@@ -124,11 +124,14 @@ def cluster(folder: Path, gold: np.ndarray, *options: str) -> dict:
     """Run the program on an embedding directory: seconds and memory (MB) of each phase, scores."""
     out = folder / "clusters"
     command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", str(folder)]
-    started = time.time()
+    started, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     log = subprocess.run(
         [*command, "--out", str(out), *options], check=True, capture_output=True, text=True
     ).stdout
     result = {"seconds": round(time.time() - started, 1)}
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    result["processor_seconds"] = round(processor, 1)
     lines = re.findall(r"^(\w+): ([\d.]+) s, (\d+) MB$", log, re.MULTILINE)
     phases = {name: [float(seconds), int(memory)] for name, seconds, memory in lines}
     result["megabytes"] = max(memory for _, memory in phases.values())
