@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter, iterate_arrays
@@ -23,9 +22,7 @@ from unspeech.model import UnspeechModel, load_model
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_waveforms
-
-WINDOWS_A_BATCH = 256  # at most; one compiled shape for all input
-VALUES_A_BATCH = 1 << 21  # of the windows' features, so that a batch of long ones fits in memory
+from unspeech.windows import WindowEmbedder
 
 
 @dataclass(frozen=True)
@@ -73,29 +70,16 @@ class Embedder:
         self.stride = options.genfeat_stride
         self.window_length = config.window_length
         self._chunk_length = options.genfeat_max_length * config.input_rate // FRAMES_A_SECOND
-        # The learnt filters give `num_filters` values for every 4 samples.
-        width = config.num_filters / 4 if config.end_to_end else config.feat_size
-        fitting = int(VALUES_A_BATCH / (config.window_length * width))
-        self._batch = min(WINDOWS_A_BATCH, max(1, fitting))
         if self.stride < 1:
             raise UnspeechError(f"genfeat_stride must be at least 1 frame, not {self.stride}")
         both = options.genfeat_combine_contexts or options.generate_fbank_segmentation
-        if both and config.window_length != config.window_neg_length:
-            raise UnspeechError("both heads embed the same windows only if these are equally long")
         if options.generate_fbank_segmentation and config.window_length % self.stride:
             raise UnspeechError(
                 f"generate_fbank_segmentation: window_length {config.window_length} is not a "
                 f"multiple of genfeat_stride {self.stride}"
             )
-        heads = [model.embed_targets] + [model.embed_contexts] * both
-        self._heads = len(heads)
-        self._width = config.embedding_size * len(heads)
-        self._embed = tf.function(
-            lambda windows: tf.concat([head(windows) for head in heads], axis=1),
-            input_signature=[
-                tf.TensorSpec([self._batch, self.window_length, config.input_size], tf.float32)
-            ],
-        )
+        self._heads = 1 + both
+        self._windows = WindowEmbedder(model, both)
 
     def rows(
         self, utterances: Iterable[tuple[str, np.ndarray]]
@@ -125,7 +109,7 @@ class Embedder:
             begin + np.arange(0, len(features) - self.window_length + 1, self.stride)
             for begin, features in zip(begins, filled, strict=True)
         ]
-        embedded = self._windows(np.concatenate(filled), np.concatenate(starts))
+        embedded = self._windows.embed(np.concatenate(filled), np.concatenate(starts))
         ends = np.cumsum([len(own) for own in starts])
         for (name, features), own in zip(chunk, np.split(embedded, ends[:-1]), strict=True):
             yield name, self._finish(features, own)
@@ -135,16 +119,6 @@ class Embedder:
             return np.pad(features, ((0, self.window_length - 1), (0, 0)), mode="edge")
         short = self.window_length - len(features)
         return np.pad(features, ((0, short), (0, 0)), mode="wrap") if short > 0 else features
-
-    def _windows(self, frames: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        embedded = np.empty((len(starts), self._width), np.float32)
-        offsets = np.arange(self.window_length)
-        for first in range(0, len(starts), self._batch):
-            own = starts[first : first + self._batch]
-            padded = np.resize(own, self._batch)
-            windows = frames[padded[:, None] + offsets]
-            embedded[first : first + len(own)] = self._embed(windows)[: len(own)]
-        return embedded
 
     def _finish(self, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
         options = self.options
