@@ -160,7 +160,7 @@ def test_sampled_pairs_are_uniform_among_their_kind(monkeypatch, same):
     speakers = np.array([1, 0, 1, 2, 1, 0])
     vectors = np.random.default_rng(0).normal(size=(6, 3))  # so each pair has a score of its own
     pairs = [p for p in combinations(range(6), 2) if (speakers[p[0]] == speakers[p[1]]) == same]
-    drawn = scores._sample_scores(np.random.default_rng(1), vectors, speakers, same)
+    drawn = scores._sample_scores(np.random.default_rng(1), vectors, vectors, speakers, same)
     values, counts = np.unique(np.round(drawn, 6), return_counts=True)
     assert values == pytest.approx(sorted(vectors[a] @ vectors[b] for a, b in pairs), abs=1e-5)
     assert counts / 60_000 == pytest.approx(np.full(len(pairs), 1 / len(pairs)), rel=0.1)

@@ -15,11 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.errors import UnspeechError, run_program
-from unspeech.scores import clustering_scores, score_trials, verification_scores
+from unspeech.scores import (
+    adaptive_sides,
+    clustering_scores,
+    score_trials,
+    verification_scores,
+)
 from unspeech.tables import atomic_write, read_table, speakers_of
 from unspeech.vectors import load_embeddings
 
 TSNE_UTTERANCES = 2000
+COHORT = 10_000  # utterances of the cohort that are used
 
 
 def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
@@ -40,6 +46,21 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
     sizes = dict(zip(*np.unique(list(table.values()), return_counts=True), strict=True))
     names = [table.get(utterance, "") for utterance in utterances]
     return np.array([name if sizes.get(name, 0) > 1 else "" for name in names])
+
+
+def load_cohort(directory: str, dim: int, seed: int) -> np.ndarray:
+    """(cohort, dim) float32 of unit length: up to `COHORT` of a directory's vectors, drawn.
+
+    Raises:
+        UnspeechError: when their dimension is not `dim`.
+    """
+    _, vectors = load_embeddings(directory)
+    if vectors.shape[1] != dim:
+        raise UnspeechError(
+            f"{directory}: dimension {vectors.shape[1]}, but {dim} in --embeddings; embed and "
+            "treat both alike"
+        )
+    return vectors[np.random.default_rng(seed).permutation(len(vectors))[:COHORT]]
 
 
 def each_outlier_alone(clusters: np.ndarray) -> np.ndarray:
@@ -80,6 +101,17 @@ def main() -> None:
     )
     parser.add_argument("--utt2spk", required=True, help="gold speakers")
     parser.add_argument("--clusters", type=Path, help="clusters directory, to score it as well")
+    parser.add_argument(
+        "--cohort",
+        help="normalise scores by those with this directory's vectors, treated as --embeddings "
+        "are (adaptive symmetric normalisation)",
+    )
+    parser.add_argument(
+        *("--cohort-top", "--cohort_top"),
+        type=int,
+        default=300,
+        help="how many of the cohort count, the nearest ones",
+    )
     parser.add_argument("--out", required=True, type=Path, help="output directory")
     parser.add_argument("--seed", type=int, default=1, help="of samples and of t-SNE")
     options = parser.parse_args()
@@ -88,11 +120,20 @@ def main() -> None:
     gold = np.array(speakers_of(utterances, options.utt2spk))
     clusters = clusters_of(utterances, options.clusters) if options.clusters else None
     print(f"Scoring {len(utterances)} utterances, seed {options.seed}", flush=True)
+    firsts, seconds = vectors, None
+    if options.cohort:
+        cohort = load_cohort(options.cohort, vectors.shape[1], options.seed)
+        try:
+            firsts, seconds = adaptive_sides(vectors, cohort, options.cohort_top)
+        except ValueError as error:
+            raise UnspeechError(f"{options.cohort}: {error}") from None
     try:
-        trials = score_trials(vectors, gold, options.seed)
+        trials = score_trials(firsts, gold, options.seed, seconds)
     except ValueError as error:
         raise UnspeechError(f"{options.utt2spk}: {error}") from None
     scores = verification_scores(trials)
+    if options.cohort:
+        scores |= {"cohort": len(cohort), "cohort_top": options.cohort_top}
     scores |= {"utterances": len(utterances), "speakers": len(np.unique(gold))}
     if clusters is not None:
         outliers = int(np.sum(clusters == ""))
@@ -106,10 +147,11 @@ def main() -> None:
     count = min(TSNE_UTTERANCES, len(utterances))
     shown = np.sort(rng.choice(len(utterances), count, replace=False))
     of_all = f"{count:,} of {len(utterances):,}" if count < len(utterances) else f"all {count:,}"
+    score = "normalised score" if options.cohort else "cosine"
     title = f"t-SNE of {of_all} utterances, seed {options.seed}"
     pictures = {
-        "det.png": plots.det_curve(trials, scores["eer"], scores["min_dcf"]),
-        "distances.png": plots.distances(trials, scores["eer_threshold"]),
+        "det.png": plots.det_curve(trials, scores["eer"], scores["min_dcf"], score),
+        "distances.png": plots.distances(trials, scores["eer_threshold"], score),
         "tsne.png": plots.tsne(
             project(vectors[shown], options.seed),
             gold[shown],

@@ -54,7 +54,7 @@ def _png(figure: Figure) -> bytes:
 
 
 @_styled
-def det_curve(trials: Trials, eer: float, min_dcf: float) -> bytes:
+def det_curve(trials: Trials, eer: float, min_dcf: float, score: str) -> bytes:
     """Misses against false alarms on normal deviate axes, EER (percent) and minDCF marked.
 
     Source: A. Martin et al., "The DET curve in assessment of detection task performance",
@@ -75,7 +75,7 @@ def det_curve(trials: Trials, eer: float, min_dcf: float) -> bytes:
     axes = figure.subplots()
     chance = np.linspace(1 - most, most, 200)
     axes.plot(ndtri(chance), ndtri(1 - chance), ":", color=FAINT, lw=1.2, label="chance")
-    axes.plot(x[order], y[order], color=BLUE, label="cosine of two utterances")
+    axes.plot(x[order], y[order], color=BLUE, label=f"{score} of two utterances")
     axes.plot(
         *[deviate(eer / 100)] * 2, "o", color=ORANGE, ms=7, clip_on=False, label=f"EER {eer:.1f} %"
     )
@@ -95,8 +95,8 @@ def det_curve(trials: Trials, eer: float, min_dcf: float) -> bytes:
 
 
 @_styled
-def distances(trials: Trials, eer_threshold: float) -> bytes:
-    """Distribution of cosine distances of same-speaker and different-speaker pairs."""
+def distances(trials: Trials, eer_threshold: float, score: str) -> bytes:
+    """Distribution of the distances, 1 - score, of same-speaker and different-speaker pairs."""
     values = 1 - trials.scores
     edges = np.linspace(values.min() - 0.02, values.max() + 0.02, 81)
     figure = Figure(figsize=(5.2, 3.4))
@@ -110,7 +110,7 @@ def distances(trials: Trials, eer_threshold: float) -> bytes:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(shares, edges, color=colour, lw=1.4, label=f"{label}, n = {counts.sum():,}")
     axes.axvline(1 - eer_threshold, color=INK, ls="--", lw=1, label="threshold of the EER")
-    axes.set(xlabel="cosine distance of two utterances", ylabel="pairs of each kind, %")
+    axes.set(xlabel=f"1 - {score} of two utterances", ylabel="pairs of each kind, %")
     axes.set_ylim(bottom=0)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, fontsize=8)
     return _png(figure)
