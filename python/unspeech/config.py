@@ -14,6 +14,8 @@ from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
+CONTEXT_SAMPLING = ("adjacent", "recording", "speaker")
+SCHEDULES = ("constant", "cosine")
 FRAMES_A_SECOND = 100  # of features, as Kaldi makes them
 
 
@@ -37,6 +39,12 @@ class Config:
     # Sampling
     left_contexts: int = setting(2, "windows before the target, those of the gap included")
     right_contexts: int = setting(2, "windows after the target, those of the gap included")
+    context_sampling: str = setting(
+        "adjacent",
+        "where contexts are: beside the target; anywhere in its recording; or, by speaker, in "
+        "any utterance of its speaker in pseudo_utt2spk",
+    )
+    pseudo_utt2spk: str = setting("", "speakers for context_sampling, those of a clustering")
     left_gap: int = setting(0, "how many of the windows just before the target to leave out")
     right_gap: int = setting(0, "how many of the windows just after the target to leave out")
     ali_ctm: str = setting("", "CTM file: its units are the windows; needs a Dynamic_ encoder")
@@ -59,6 +67,9 @@ class Config:
     first_layer_tanh: bool = setting(True, "tanh after the learnt filters, else leaky ReLU")
     first_layer_log1p: bool = setting(True, "log(1 + |x|) after that")
     embedding_transformation: str = setting("Vgg16big", "encoder, by its name in the table")
+    tdnn_channels: int = setting(192, "TDNN, ECAPA: channels")
+    pooled_channels: int = setting(512, "TDNN, ECAPA: channels whose statistics are taken")
+    time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next")
     rnn_hidden_cells: int = setting(512, "cells of an LSTM")
     dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block")
     dense_block_layers_connected: int = setting(3, "DenseNet: layers of a block after its first")
@@ -74,7 +85,7 @@ class Config:
     )
     tied_embeddings_transforms: bool = setting(True, "one encoder for targets and contexts")
     tied_final_embeddings_transforms: bool = setting(False, "one head for targets and contexts")
-    fc_size: int = setting(2048, "width of the layer before the embedding")
+    fc_size: int = setting(2048, "width of the layer before the embedding; 0: no such layer")
     embedding_size: int = setting(100, "dimension of an embedding")
     dropout_keep_prob: float = setting(0.9, "share of units kept between the two final layers")
     unit_normalize: bool = setting(False, "scale each embedding to unit length")
@@ -82,13 +93,31 @@ class Config:
         True, "a pair's logit is the dot product; else a projection of the difference"
     )
     unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
+    margin: float = setting(0.0, "infonce: what is taken off the cosines of positive pairs")
+    initial_scale: float = setting(
+        1.0, "that factor at first; with infonce, 1 over the root of the temperature"
+    )
+    # Augmentation, of log-FBANK; see unspeech.augment
+    augment_warp: float = setting(
+        0.0, "warp the vocal tract by up to this log factor, alike in target and contexts"
+    )
+    augment_reverb: float = setting(0.0, "share of windows that get a room's tail")
+    augment_noise: float = setting(0.0, "share of windows that get a noise floor")
+    augment_colour: float = setting(0.0, "deviation of a smooth frequency response, nepers")
+    augment_gain: float = setting(0.0, "deviation of the level, nepers of power")
+    augment_band: float = setting(0.0, "share of windows that are limited to a band")
+    augment_mask: float = setting(0.0, "largest share of bands and of frames that are blanked out")
     # Training
     objective: str = setting("logistic", "objective, by its name in the table")
     use_weighted_loss_func: bool = setting(
         False, "weigh positive pairs so that they count as much as the negative ones in all"
     )
     num_steps: int = setting(100_000, "training length in steps")
-    learn_rate: float = setting(3e-4, "Adam's step size")
+    learn_rate: float = setting(3e-4, "Adam's step size, the largest if there is a schedule")
+    learn_rate_schedule: str = setting(
+        "constant", "or cosine: up in the first steps, then down to nearly nothing at the end"
+    )
+    weight_decay: float = setting(0.0, "AdamW's decay of weights, times the step size")
     l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each")
     gradient_clipping: float = setting(10.0, "clip each weight's gradient at this norm; 0: never")
     steps_per_checkpoint: int = setting(200, "steps between reports, evaluations and checkpoints")
@@ -97,6 +126,8 @@ class Config:
     @property
     def span(self) -> int:
         """Frames that one target and all its contexts cover; utterances need at least as many."""
+        if self.context_sampling != "adjacent":
+            return max(self.window_length, self.window_neg_length)
         contexts = self.left_contexts + self.right_contexts
         return self.window_length + contexts * self.window_neg_length
 
@@ -116,6 +147,12 @@ class Config:
         return self.sample_rate if self.end_to_end else FRAMES_A_SECOND
 
     @property
+    def augmented(self) -> bool:
+        """Whether windows are augmented in training."""
+        fields = dataclasses.fields(self)
+        return any(getattr(self, f.name) > 0 for f in fields if f.name.startswith("augment_"))
+
+    @property
     def dynamic(self) -> bool:
         """Whether the encoder takes windows of any length."""
         return self.embedding_transformation.startswith("Dynamic_")
@@ -125,9 +162,12 @@ _AT_LEAST = {
     "sample_rate": 1, "filter_sizes": 1, "num_filters": 1, "rnn_hidden_cells": 1,
     "dense_block_filters": 1, "dense_block_layers_connected": 1,
     "dense_block_filters_transition": 1, "num_highway_layers": 1, "num_dnn_layers": 1,
-    "feat_size": 1, "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
+    "feat_size": 1, "tdnn_channels": 8, "pooled_channels": 8, "time_stride": 1,
+    "augment_warp": 0, "augment_reverb": 0, "augment_noise": 0, "augment_colour": 0,
+    "augment_gain": 0, "augment_band": 0, "augment_mask": 0, "weight_decay": 0,
+    "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
     "right_contexts": 0, "left_gap": 0, "right_gap": 0, "negative_samples": 0, "batch_size": 2,
-    "fc_size": 1, "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
+    "fc_size": 0, "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
     "gradient_clipping": 0, "learn_rate": 0, "seed": 0,
 }  # fmt: skip
 
@@ -155,6 +195,28 @@ def make_config(values: dict, source: str | Path) -> Config:
         raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
     if config.contexts == 0:
         raise UnspeechError(f"{source}: no context windows, so no positive pairs: more contexts")
+    if config.context_sampling not in CONTEXT_SAMPLING:
+        raise UnspeechError(
+            f"{source}: context_sampling must be one of {', '.join(CONTEXT_SAMPLING)}, not "
+            f"'{config.context_sampling}'"
+        )
+    if (config.context_sampling == "speaker") != bool(config.pseudo_utt2spk):
+        raise UnspeechError(f"{source}: context_sampling speaker and pseudo_utt2spk go together")
+    if config.context_sampling != "adjacent" and (config.spk2utt or config.ali_ctm):
+        raise UnspeechError(f"{source}: spk2utt and ali_ctm need context_sampling adjacent")
+    if config.learn_rate_schedule not in SCHEDULES:
+        raise UnspeechError(
+            f"{source}: learn_rate_schedule must be one of {', '.join(SCHEDULES)}, not "
+            f"'{config.learn_rate_schedule}'"
+        )
+    if config.augmented and (
+        config.ali_ctm or config.end_to_end or config.window_length != config.window_neg_length
+    ):
+        raise UnspeechError(
+            f"{source}: augment_… need windows of FBANK, targets and contexts of one length"
+        )
+    if config.embedding_transformation == "ECAPA" and config.tdnn_channels % 4:
+        raise UnspeechError(f"{source}: ECAPA needs tdnn_channels that are a multiple of 4")
     if config.ali_ctm and not config.dynamic:
         raise UnspeechError(
             f"{source}: units of ali_ctm have any length; embedding_transformation "

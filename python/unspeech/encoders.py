@@ -18,6 +18,7 @@ from unspeech.encoders_resnet import (
     resnet_v2_50_small,
     resnet_v2_101,
 )
+from unspeech.encoders_tdnn import ecapa, tdnn
 from unspeech.errors import UnspeechError
 from unspeech.frontend import filter_bank
 
@@ -36,6 +37,8 @@ ENCODERS: dict[str, Callable[[int, int, Config], keras.Model]] = {
     "Static_biLSTM": static_bilstm,
     "Dynamic_LSTM": dynamic_lstm,
     "Dynamic_biLSTM": dynamic_bilstm,
+    "TDNN": tdnn,
+    "ECAPA": ecapa,
 }
 
 

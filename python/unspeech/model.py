@@ -43,7 +43,11 @@ class UnspeechModel(keras.Model):
             self.input_mean = self._constant("input_mean", size, "zeros")
             self.input_deviation = self._constant("input_deviation", size, "ones")
         if config.unit_normalize_var:
-            self.out_scaler = self.add_weight(shape=(), initializer="ones", name="out_scaler")
+            self.out_scaler = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(config.initial_scale),
+                name="out_scaler",
+            )
         if not config.use_dot_combine:
             self.projection = layers.Dense(1, **initializers())
         left = self.embed_targets(tf.zeros([1, config.window_length, config.input_size]))
@@ -149,6 +153,10 @@ class UnspeechModel(keras.Model):
             return tf.reduce_sum(targets * contexts, axis=-1)
         return tf.squeeze(self.projection(targets - contexts), axis=-1)
 
+    def squared_scale(self) -> tf.Tensor:
+        """What the trained factor multiplies a dot product by, 1 without it."""
+        return tf.square(self.out_scaler) if self.config.unit_normalize_var else tf.constant(1.0)
+
     def l2_penalty(self) -> tf.Tensor:
         """Half the squared norm of all kernels (not biases), as TF-Slim's regularizer counts."""
         kernels = [w for w in self.trainable_weights if w.name == "kernel"]
@@ -158,32 +166,33 @@ class UnspeechModel(keras.Model):
 class Head(layers.Layer):
     """Dense layers: leaky ReLU and dropout after each but the last, which is linear.
 
-    Two in all; three with Vgg16bigB, which differs from Vgg16big in this alone.
+    Two in all; three with Vgg16bigB, which differs from Vgg16big in this alone; one with fc_size 0.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.drop = 1.0 - config.dropout_keep_prob
-        self.hidden = layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
-        self.second_hidden = None
-        if config.embedding_transformation == "Vgg16bigB":
-            self.second_hidden = layers.Dense(
-                config.fc_size, activation=leaky_relu, **initializers()
-            )
+        count = 2 if config.embedding_transformation == "Vgg16bigB" else 1
+        self.hidden, self.second_hidden = [
+            layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
+            if config.fc_size and number < count
+            else None
+            for number in range(2)
+        ]
         self.output_layer = layers.Dense(config.embedding_size, **initializers())
 
     def call(self, features: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
-        hidden = self._dropout(self.hidden(features), dropout_seed)
-        if self.second_hidden is not None:
-            second_seed = None if dropout_seed is None else dropout_seed + tf.constant([0, 1 << 29])
-            hidden = self._dropout(self.second_hidden(hidden), second_seed)
-        return self.output_layer(hidden)
+        for number, hidden in enumerate((self.hidden, self.second_hidden)):
+            if hidden is not None:
+                features = self._dropout(hidden(features), dropout_seed, number)
+        return self.output_layer(features)
 
-    def _dropout(self, hidden: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    def _dropout(self, hidden: tf.Tensor, seed: tf.Tensor | None, number: int) -> tf.Tensor:
         if seed is None or self.drop == 0:
             return hidden
         # Stateless, so that a restarted run drops what the undisturbed one would have dropped.
-        return tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=seed)
+        own = seed + tf.constant([0, number << 29])
+        return tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=own)
 
 
 def save_weights(model: UnspeechModel, path: Path) -> None:

@@ -59,6 +59,10 @@ class ContextSampler:
             differ.
         speakers: the speaker of each utterance of the corpus, or None.
         units: units of each utterance of the corpus, or None.
+        voices: what each utterance of the corpus shares its context with, or None: with them,
+            contexts are windows from anywhere in the utterances of the target's voice, from
+            others than its own where there are any, and no voice is drawn twice for a batch where
+            there are enough.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class ContextSampler:
         stream: int,
         speakers: list[str] | None = None,
         units: list[list[Unit]] | None = None,
+        voices: list[str] | None = None,
     ) -> None:
         self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
         self._lengths = corpus.lengths
@@ -77,14 +82,21 @@ class ContextSampler:
         if speakers is not None:
             names = np.array([speakers[i] for i in indices])
             self._groups = [indices[names == name] for name in np.unique(names)]
+        self._voices: list[np.ndarray] = []
+        if voices is not None:
+            order = np.array(indices)[np.argsort([voices[i] for i in indices], kind="stable")]
+            names = np.array([voices[i] for i in order])
+            self._voices = np.split(order, np.flatnonzero(names[1:] != names[:-1]) + 1)
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
         size = size or self._config.batch_size
         rng = np.random.default_rng((self._config.seed, self._stream, step))
-        utterances = self._draw_utterances(rng, size)
-        cut = self._cut_fixed if self._units is None else self._cut_units
-        windows = cut(rng, utterances)
+        if self._voices:
+            windows = self._cut_anywhere(rng, size)
+        else:
+            cut = self._cut_fixed if self._units is None else self._cut_units
+            windows = cut(rng, self._draw_utterances(rng, size))
         return Batch(*windows, negatives=self._draw_negatives(rng, size))
 
     def _draw_utterances(self, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -123,6 +135,24 @@ class ContextSampler:
             np.stack([rows[:, at : at + step] for at in context_at], axis=1),
             np.full(size, length, np.int32),
             np.full((size, contexts), step, np.int32),
+        )
+
+    def _cut_anywhere(self, rng: np.random.Generator, size: int) -> tuple:
+        config = self._config
+        voices = [self._voices[i] for i in choose(rng, len(self._voices), size)]
+        count = 1 + config.contexts
+        utterances = np.stack([np.resize(rng.permutation(voice), count) for voice in voices])
+        lengths = [config.window_length] + [config.window_neg_length] * config.contexts
+        begins = rng.integers(self._lengths[utterances] - np.array(lengths) + 1)
+        targets = self._corpus.windows(utterances[:, 0], begins[:, 0], lengths[0])
+        others = utterances[:, 1:].ravel(), begins[:, 1:].ravel()
+        contexts = self._corpus.windows(*others, lengths[1])
+        shape = (size, config.contexts)
+        return (
+            targets,
+            contexts.reshape(*shape, *contexts.shape[1:]),
+            np.full(size, lengths[0], np.int32),
+            np.full(shape, lengths[1], np.int32),
         )
 
     def _cut_units(self, rng: np.random.Generator, utterances: np.ndarray) -> tuple:
@@ -205,11 +235,27 @@ def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
     return [perturbed.sub("", table.get(u, u).split()[0]) for u in utterances]
 
 
+def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
+    """What each utterance shares its context with, by `context_sampling`; None for adjacent.
+
+    With speakers, an utterance that `pseudo_utt2spk` does not name has none: "".
+    """
+    if config.context_sampling == "adjacent":
+        return None
+    if config.context_sampling == "recording":
+        segments = Path(data) / "segments"
+        table = read_table(segments) if segments.is_file() else {}
+        return [table.get(u, u).split()[0] for u in utterances]
+    speakers = read_table(config.pseudo_utt2spk)
+    return [speakers.get(u, "") for u in utterances]
+
+
 def usable_utterances(
     corpus: Corpus,
     config: Config,
     speakers: list[str] | None = None,
     units: list[list[Unit]] | None = None,
+    voices: list[str] | None = None,
 ) -> np.ndarray:
     """Which utterances hold a target with its contexts, and belong to a frequent speaker.
 
@@ -220,6 +266,8 @@ def usable_utterances(
     else:
         row = config.left_contexts + 1 + config.right_contexts
         usable = np.array([len(own) >= row for own in units])
+    if voices is not None:
+        usable &= np.array([voice != "" for voice in voices])
     if speakers is not None:
         names, which, counts = np.unique(
             np.where(usable, speakers, ""), return_inverse=True, return_counts=True

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from unspeech.alignments import Unit, read_ctm
+from unspeech.augment import augment
 from unspeech.config import (
     Config,
     add_options,
@@ -38,10 +39,13 @@ from unspeech.sampling import (
     split_heldout,
     units_of,
     usable_utterances,
+    voices_of,
 )
 from unspeech.tables import atomic_write, read_table, write_table
 from unspeech.waveforms import load_waveforms
 
+WARMUP = 0.05  # share of the steps in which a cosine schedule rises
+LEAST_RATE = 0.01  # where it ends, as a share of learn_rate
 HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
 TRAIN_STREAM, HELDOUT_STREAM = 0, 1
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
@@ -57,6 +61,7 @@ class Trainer:
         directory: model directory.
         speakers: the speaker of each utterance, to draw negative pairs within, or None.
         units: units of each utterance, to be the windows, or None.
+        voices: what each utterance shares its context with, or None, see `ContextSampler`.
     """
 
     def __init__(
@@ -67,14 +72,15 @@ class Trainer:
         directory: Path,
         speakers: list[str] | None = None,
         units: list[list[Unit]] | None = None,
+        voices: list[str] | None = None,
     ) -> None:
         self.config, self.directory = config, directory
-        usable = usable_utterances(corpus, config, speakers, units)
+        usable = usable_utterances(corpus, config, speakers, units, voices)
         self.unused = np.flatnonzero(~usable)
         train, heldout = split_heldout(usable, recordings, config)
         self.train_count, self.heldout_count = len(train), len(heldout)
-        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units)
-        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units)
+        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units, voices)
+        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units, voices)
         self.heldout_batches = self._heldout(sampler)
 
         tf.keras.utils.set_random_seed(config.seed)
@@ -89,7 +95,9 @@ class Trainer:
             raise UnspeechError(
                 f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
             )
-        self.optimizer = tf.keras.optimizers.Adam(config.learn_rate)
+        self.optimizer = tf.keras.optimizers.AdamW(
+            config.learn_rate, weight_decay=config.weight_decay
+        )
         self.optimizer.build(self.model.trainable_variables)
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
@@ -113,11 +121,13 @@ class Trainer:
         return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
 
     @tf.function(reduce_retracing=True)
-    def train_step(self, windows, negatives, dropout_seed):
+    def train_step(self, windows, negatives, seed):
         """One step of Adam; returns () loss and () accuracy on its pairs."""
+        if self.config.augmented:
+            windows = self._augment(windows, seed)
         with tf.GradientTape() as tape:
-            embeddings = self.model.embed_batch(*windows, dropout_seed=dropout_seed)
-            outcome = self.objective(self.model, *embeddings, negatives)
+            embeddings = self.model.embed_batch(*windows, dropout_seed=seed)
+            outcome = self.objective.outcome(self.model, *embeddings, negatives)
             total = outcome.loss
             if self.config.l2_reg > 0:
                 total += self.config.l2_reg * self.model.l2_penalty()
@@ -126,12 +136,20 @@ class Trainer:
         if self.config.gradient_clipping > 0:
             gradients = [tf.clip_by_norm(g, self.config.gradient_clipping) for g in gradients]
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return outcome.loss, outcome.correct()
+        return outcome.loss, outcome.accuracy
+
+    def _augment(self, windows, seed):
+        targets, contexts, *lengths = windows
+        pairs = augment(tf.concat([targets[:, None], contexts], axis=1), self.config, seed)
+        return pairs[:, 0], pairs[:, 1:], *lengths
 
     @tf.function(reduce_retracing=True)
     def _score(self, windows, negatives):
-        outcome = self.objective(self.model, *self.model.embed_batch(*windows), negatives)
-        return outcome.loss, outcome.correct()
+        if self.config.augmented:
+            # Without, held-out pairs would be told apart by what training hides.
+            windows = self._augment(windows, tf.constant([self.config.seed, HELDOUT_STREAM]))
+        outcome = self.objective.outcome(self.model, *self.model.embed_batch(*windows), negatives)
+        return outcome.loss, outcome.accuracy
 
     def heldout_scores(self) -> tuple[float, float]:
         """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
@@ -187,6 +205,8 @@ class Trainer:
             waited += time.monotonic() - before
             step = int(self.step.assign_add(1))
             seed = tf.constant([config.seed, step], tf.int32)
+            done = max(step / config.num_steps, float(self.seconds) / limit)
+            self.optimizer.learning_rate.assign(learn_rate(config, step, done))
             sums += [float(x) for x in self.train_step(windows, negatives, seed)]
             steps += 1
             progress.update()
@@ -211,7 +231,7 @@ class Trainer:
                     seconds=round(float(self.seconds), 3),
                     loss=sums[0] / steps,
                     accuracy=sums[1] / steps,
-                    majority_accuracy=majority_accuracy(config),
+                    majority_accuracy=self.objective.guessed(config),
                     heldout_loss=heldout_loss,
                     heldout_accuracy=heldout_accuracy,
                     best=best,
@@ -234,13 +254,23 @@ def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.n
 
 def pairs_per_step(config: Config) -> int:
     """Positive and negative pairs in a step."""
+    if config.objective == "infonce":
+        return config.contexts * config.batch_size**2
     return config.batch_size * (config.contexts + config.negative_samples)
 
 
-def majority_accuracy(config: Config) -> float:
-    """Accuracy of always giving the more frequent answer: what a model must beat."""
-    larger = max(config.contexts, config.negative_samples)
-    return larger / (config.contexts + config.negative_samples)
+def learn_rate(config: Config, step: int, done: float) -> float:
+    """Step size at a step.
+
+    Args:
+        step: from 1.
+        done: share of training that is over, by steps or by time, whichever is more.
+    """
+    if config.learn_rate_schedule == "constant":
+        return config.learn_rate
+    rise = min(1.0, step / (WARMUP * config.num_steps))
+    fall = 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
+    return config.learn_rate * rise * (LEAST_RATE + (1 - LEAST_RATE) * fall)
 
 
 def windows_of(batch: Batch) -> tuple[np.ndarray, ...]:
@@ -378,6 +408,7 @@ def main() -> None:
         directory,
         speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
         units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
+        voices_of(corpus.utterances, options.data, config),
     )
     with atomic_write(directory / "unused_utterances") as file:
         file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
