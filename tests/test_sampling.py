@@ -13,6 +13,7 @@ from unspeech.sampling import (
     split_heldout,
     units_of,
     usable_utterances,
+    voices_of,
 )
 
 
@@ -190,3 +191,39 @@ def test_ctm_is_read_in_frames_and_bad_lines_are_named(tmp_path):
     ctm.write_text("u0 1 0.00 0.07 SIL\nu0 1 0.07\n")
     with pytest.raises(UnspeechError, match=r"ali.ctm:2: expected '<utterance> <channel>"):
         read_ctm(ctm)
+
+
+def test_contexts_come_from_anywhere_in_the_recording():
+    config = settings(
+        context_sampling="recording", left_contexts=0, right_contexts=2, window_length=5,
+        window_neg_length=5,
+    )  # fmt: skip
+    corpus = counting_corpus([40] * 20)
+    voices = [f"r{u // 2}" for u in range(20)]
+    usable = np.arange(20)
+    batches = [
+        ContextSampler(corpus, usable, config, 0, voices=voices).batch(step) for step in (1, 2, 1)
+    ]
+    np.testing.assert_array_equal(batches[0].contexts, batches[2].contexts)
+    for batch in batches:
+        targets, contexts = batch.targets[:, 0, 0], batch.contexts[:, :, 0, 0]
+        assert len(set(targets // 2)) == len(targets), "a recording is drawn once a batch"
+        assert (contexts // 2 == targets[:, None] // 2).all(), "pairs are of one recording"
+        assert (contexts[:, 0] != targets).all(), "of another of its utterances, if there are"
+        steps = np.diff(batch.contexts[..., 1], axis=2)
+        assert (steps == 1).all(), "windows are consecutive frames"
+
+
+def test_voices_are_those_of_segments_or_of_a_clustering(tmp_path):
+    (tmp_path / "segments").write_text("a-1 a 0 1\na-2 a 1 2\n")
+    config = settings(context_sampling="recording", window_length=5, window_neg_length=5)
+    assert voices_of(["a-1", "a-2", "b"], tmp_path, config) == ["a", "a", "b"]
+    clusters = tmp_path / "utt2spk"
+    clusters.write_text("a-1 c7\nb c7\n")
+    config = settings(
+        context_sampling="speaker", pseudo_utt2spk=clusters, window_length=5, window_neg_length=5
+    )
+    voices = voices_of(["a-1", "a-2", "b"], tmp_path, config)
+    assert voices == ["c7", "", "c7"]
+    usable = usable_utterances(counting_corpus([30, 30, 30]), config, voices=voices)
+    assert usable.tolist() == [True, False, True], "those of no cluster are not trained on"

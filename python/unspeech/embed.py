@@ -22,7 +22,7 @@ from unspeech.model import UnspeechModel, load_model
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_waveforms
-from unspeech.windows import WindowEmbedder
+from unspeech.windows import join_frames, window_embedder
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Embedder:
                 f"multiple of genfeat_stride {self.stride}"
             )
         self._heads = 1 + both
-        self._windows = WindowEmbedder(model, both)
+        self._windows = window_embedder(model, both)
 
     def rows(
         self, utterances: Iterable[tuple[str, np.ndarray]]
@@ -104,12 +104,12 @@ class Embedder:
 
     def _chunk(self, chunk: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
         filled = [self._fill(features) for _, features in chunk]
-        begins = np.cumsum([0] + [len(features) for features in filled[:-1]])
+        frames, begins = join_frames(filled, self._windows.alignment)
         starts = [
             begin + np.arange(0, len(features) - self.window_length + 1, self.stride)
             for begin, features in zip(begins, filled, strict=True)
         ]
-        embedded = self._windows.embed(np.concatenate(filled), np.concatenate(starts))
+        embedded = self._windows.embed(frames, np.concatenate(starts))
         ends = np.cumsum([len(own) for own in starts])
         for (name, features), own in zip(chunk, np.split(embedded, ends[:-1]), strict=True):
             yield name, self._finish(features, own)

@@ -11,7 +11,7 @@ from keras import layers
 from unspeech.config import Config
 
 TDNN_LAYERS = ((5, 1), (3, 1), (3, 2), (3, 3))  # width and dilation of each convolution
-ECAPA_DILATIONS = (1, 2, 3)  # of the blocks
+ECAPA_DILATIONS = (1, 1, 2)  # of the blocks
 ECAPA_PARTS = 4  # of a block's channels; the first is passed on, the others are convolved
 
 
@@ -21,6 +21,7 @@ class PooledEncoder(keras.Model):
     Attributes:
         stride: frames from one output to the next.
         outputs: how many a window has.
+        channels: of an output.
 
     Args:
         frame_level: (windows, frames, dim) to (windows, outputs, channels), without padding.
@@ -34,7 +35,9 @@ class PooledEncoder(keras.Model):
     ) -> None:
         super().__init__()
         self.frame_level, self.pooling, self.stride = frame_level, pooling, stride
-        self.outputs = frame_level.compute_output_shape((1, frames, frame_level.input_shape[-1]))[1]
+        shape = (1, frames, frame_level.input_shape[-1])
+        _, self.outputs, self.channels = frame_level.compute_output_shape(shape)
+        self.built = True  # the pooling has no weights
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.pooling(self.frame_level(windows, training=training))

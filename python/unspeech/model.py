@@ -81,6 +81,21 @@ class UnspeechModel(keras.Model):
         """As `embed_targets`, with the context encoder and head."""
         return self._finish(self.context_head(self._encode(self.context_encoder, windows, lengths)))
 
+    def frame_outputs(self, frames: tf.Tensor) -> tf.Tensor:
+        """What a pooling encoder pools.
+
+        (utterances, frames, dim) to (utterances, outputs, channels).
+        """
+        return self.target_encoder.frame_level(self._input(frames))
+
+    def embed_target_outputs(self, outputs: tf.Tensor) -> tf.Tensor:
+        """(windows, outputs, channels) to (windows, embedding): the rest of `embed_targets`."""
+        return self._finish(self.target_head(self.target_encoder.pooling(outputs)))
+
+    def embed_context_outputs(self, outputs: tf.Tensor) -> tf.Tensor:
+        """The rest of `embed_contexts`."""
+        return self._finish(self.context_head(self.context_encoder.pooling(outputs)))
+
     def embed_batch(
         self,
         targets: tf.Tensor,

@@ -3,37 +3,33 @@
 import numpy as np
 import tensorflow as tf
 
+from unspeech.encoders_tdnn import PooledEncoder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel
 
 WINDOWS_A_BATCH = 256  # at most; one compiled shape for all input
+PIECE_FRAMES = 20_000  # that a frame-level network takes at a time
 VALUES_A_BATCH = 1 << 21  # of the windows' features, so that a batch of long ones fits in memory
 
 
 class WindowEmbedder:
     """Embeds windows of `window_length` frames with one head of a model, or with both.
 
-    An encoder that reads a whole utterance in one pass can take another way than cutting the
-    windows out, if it has the same `embed`.
-
     Attributes:
         width: columns of what `embed` returns: the target head's embedding, then the context
             head's.
+        alignment: starts that are multiples of it are embedded the fastest.
 
     Args:
         model: a trained model.
         both_heads: whether to embed with the context head, too.
         batch: windows that are computed together; None for many.
-    Raises:
-        UnspeechError: when the two heads take windows of different lengths.
     """
 
     def __init__(self, model: UnspeechModel, both_heads: bool, batch: int | None = None) -> None:
         config = model.config
-        if both_heads and config.window_length != config.window_neg_length:
-            raise UnspeechError("both heads embed the same windows only if these are equally long")
         heads = [model.embed_targets] + [model.embed_contexts] * both_heads
-        self.width = config.embedding_size * len(heads)
+        self.width, self.alignment = config.embedding_size * len(heads), 1
         # The learnt filters give `num_filters` values for every 4 samples.
         values = config.num_filters / 4 if config.end_to_end else config.feat_size
         fitting = int(VALUES_A_BATCH / (config.window_length * values))
@@ -61,3 +57,92 @@ class WindowEmbedder:
             windows = frames[padded[:, None] + self._offsets]
             embedded[first : first + len(own)] = self._embed(windows)[: len(own)]
         return embedded
+
+
+class PooledWindowEmbedder:
+    """As `WindowEmbedder`, for encoders that pool: the frame-level part runs once over all frames.
+
+    A row then costs its pooling and the layers after it, however far windows overlap.
+    """
+
+    def __init__(self, model: UnspeechModel, both_heads: bool, batch: int | None = None) -> None:
+        config, encoder = model.config, model.target_encoder
+        heads = [model.embed_target_outputs] + [model.embed_context_outputs] * both_heads
+        self.width, self.alignment = config.embedding_size * len(heads), encoder.stride
+        self._batch = batch or WINDOWS_A_BATCH
+        self._window_length = config.window_length
+        self._offsets = np.arange(encoder.outputs)
+        self._frame_outputs = tf.function(
+            lambda frames: model.frame_outputs(frames[None])[0],
+            input_signature=[tf.TensorSpec([None, config.input_size], tf.float32)],
+        )
+
+        def pool(outputs, places):
+            windows = tf.gather(outputs, places)
+            return tf.concat([head(windows) for head in heads], axis=1)
+
+        self._pool = tf.function(
+            pool,
+            input_signature=[
+                tf.TensorSpec([None, encoder.channels], tf.float32),
+                tf.TensorSpec([self._batch, encoder.outputs], tf.int32),
+            ],
+        )
+
+    def embed(self, frames: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """See `WindowEmbedder.embed`."""
+        embedded = np.empty((len(starts), self.width), np.float32)
+        phases = starts % self.alignment
+        for phase in np.unique(phases):
+            rows = np.flatnonzero(phases == phase)
+            outputs = self._outputs(frames[phase:])
+            places = starts[rows] // self.alignment
+            for first in range(0, len(rows), self._batch):
+                own = places[first : first + self._batch]
+                padded = np.resize(own, self._batch)[:, None] + self._offsets
+                pooled = self._pool(outputs, padded.astype(np.int32))
+                embedded[rows[first : first + len(own)]] = pooled[: len(own)]
+        return embedded
+
+    def _outputs(self, frames: np.ndarray) -> tf.Tensor:
+        """The frame-level outputs, computed piece by piece so that memory stays bounded."""
+        seen = self._window_length - (len(self._offsets) - 1) * self.alignment
+        piece = PIECE_FRAMES // self.alignment * self.alignment
+        outputs = [
+            self._frame_outputs(frames[first : first + piece + seen - self.alignment])
+            for first in range(0, len(frames) - seen + 1, piece)
+        ]
+        return tf.concat(outputs, axis=0)
+
+
+def window_embedder(
+    model: UnspeechModel, both_heads: bool, batch: int | None = None
+) -> WindowEmbedder | PooledWindowEmbedder:
+    """What embeds windows the fastest with this model; arguments as of `WindowEmbedder`.
+
+    Raises:
+        UnspeechError: when the two heads take windows of different lengths.
+    """
+    config = model.config
+    if both_heads and config.window_length != config.window_neg_length:
+        raise UnspeechError("both heads embed the same windows only if these are equally long")
+    pooled = isinstance(model.target_encoder, PooledEncoder) and (
+        not both_heads or model.context_encoder is model.target_encoder
+    )
+    return (PooledWindowEmbedder if pooled else WindowEmbedder)(model, both_heads, batch)
+
+
+def join_frames(utterances: list[np.ndarray], alignment: int) -> tuple[np.ndarray, np.ndarray]:
+    """Put utterances one after the other, each beginning at a multiple of `alignment`.
+
+    Args:
+        utterances: (frames, dim) each.
+    Returns:
+        (all frames, dim) and (utterances,) first frame of each.
+    """
+    lengths = np.array([-(-len(frames) // alignment) * alignment for frames in utterances])
+    begins = np.cumsum(lengths) - lengths
+    joined = np.zeros((lengths.sum(), utterances[0].shape[1]), np.float32)
+    for begin, frames in zip(begins, utterances, strict=True):
+        joined[begin : begin + len(frames)] = frames
+    return joined, begins
