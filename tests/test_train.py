@@ -8,13 +8,14 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
 
 from unspeech.config import make_config
 from unspeech.features import load_corpus
 from unspeech.model import UnspeechModel, load_model
-from unspeech.objectives import logistic
+from unspeech.objectives import infonce, logistic
 from unspeech.sampling import ContextSampler
 
 
@@ -202,3 +203,49 @@ def test_bad_features(tmp_path):
     assert "feats.scp: no such file; run steps_unspeech/make_fbank.sh" in call_fails(
         "train", "--data", tmp_path, *common
     )
+
+
+def pooled_model(**values):
+    return UnspeechModel(make_config(TINY | {
+        "embedding_transformation": "TDNN", "tdnn_channels": 8, "pooled_channels": 8,
+        "left_contexts": 0, "right_contexts": 1, "fc_size": 0, "unit_normalize": True,
+        "window_length": 40, "window_neg_length": 40,
+    } | values, "test"))  # fmt: skip
+
+
+def test_contrastive_loss_is_that_of_finding_the_partner_both_ways():
+    model = pooled_model(objective="infonce", initial_scale=3.0, margin=0.2)
+    rng = np.random.default_rng(0)
+    targets, contexts = (
+        3 * v / np.linalg.norm(v, axis=-1, keepdims=True)
+        for v in rng.normal(size=(2, 6, 8)).astype(np.float32)
+    )
+    outcome = infonce(model, tf.constant(targets), tf.constant(contexts[:, None]), None)
+    logits = targets @ contexts.T - 9 * 0.2 * np.eye(6)
+    losses = [
+        np.log(np.exp(scores[i] - scores[i, i]).sum() if False else np.exp(scores[i]).sum())
+        - scores[i, i]
+        for scores in (logits, logits.T)
+        for i in range(6)
+    ]
+    assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
+    right = [np.argmax(scores[i]) == i for scores in (logits, logits.T) for i in range(6)]
+    assert float(outcome.accuracy) == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("objective", ["infonce", "dino"])
+def test_other_objectives_learn_and_go_on_where_they_were(tiny_data, tmp_path, objective):
+    options = tiny_options(
+        objective=objective, embedding_transformation="TDNN", tdnn_channels=16, pooled_channels=16,
+        context_sampling="recording", left_contexts=0, right_contexts=1, fc_size=0,
+        unit_normalize=True, prototypes=16, augment_warp=0.1, augment_noise=0.5, batch_size=8,
+        window_length=40, window_neg_length=40, normalize_input=True, learn_rate=0.003,
+        weight_decay=0.01, steps_per_checkpoint=10,
+    )  # fmt: skip
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for directory, steps in ((whole, 20), (halves, 10), (halves, 20)):
+        call("train", "--data", tiny_data, "--dir", directory, *options, "--num-steps", steps)
+    assert (whole / "final.ie.id").read_text() == (halves / "final.ie.id").read_text()
+    lines = [json.loads(line) for line in (whole / "train_log.jsonl").open()]
+    assert lines[1]["loss"] < lines[0]["loss"]
+    assert lines[1]["accuracy"] > lines[0]["majority_accuracy"]

@@ -93,6 +93,10 @@ class Config:
         True, "a pair's logit is the dot product; else a projection of the difference"
     )
     unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
+    prototypes: int = setting(1024, "dino: how many")
+    teacher_momentum: float = setting(
+        0.99, "dino: share of its weights that a teacher keeps a step"
+    )
     margin: float = setting(0.0, "infonce: what is taken off the cosines of positive pairs")
     initial_scale: float = setting(
         1.0, "that factor at first; with infonce, 1 over the root of the temperature"
@@ -112,6 +116,7 @@ class Config:
     use_weighted_loss_func: bool = setting(
         False, "weigh positive pairs so that they count as much as the negative ones in all"
     )
+    initial_model: str = setting("", "model directory to begin with the weights of")
     num_steps: int = setting(100_000, "training length in steps")
     learn_rate: float = setting(3e-4, "Adam's step size, the largest if there is a schedule")
     learn_rate_schedule: str = setting(
@@ -163,7 +168,8 @@ _AT_LEAST = {
     "dense_block_filters": 1, "dense_block_layers_connected": 1,
     "dense_block_filters_transition": 1, "num_highway_layers": 1, "num_dnn_layers": 1,
     "feat_size": 1, "tdnn_channels": 8, "pooled_channels": 8, "time_stride": 1,
-    "augment_warp": 0, "augment_reverb": 0, "augment_noise": 0, "augment_colour": 0,
+    "prototypes": 2, "augment_warp": 0, "augment_reverb": 0, "augment_noise": 0,
+    "augment_colour": 0,
     "augment_gain": 0, "augment_band": 0, "augment_mask": 0, "weight_decay": 0,
     "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
     "right_contexts": 0, "left_gap": 0, "right_gap": 0, "negative_samples": 0, "batch_size": 2,

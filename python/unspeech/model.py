@@ -50,6 +50,9 @@ class UnspeechModel(keras.Model):
             )
         if not config.use_dot_combine:
             self.projection = layers.Dense(1, **initializers())
+        if config.objective == "dino":
+            self.prototypes = layers.Dense(config.prototypes, use_bias=False)
+            self.prototypes.build([None, config.embedding_size])
         left = self.embed_targets(tf.zeros([1, config.window_length, config.input_size]))
         right = self.embed_contexts(tf.zeros([1, config.window_neg_length, config.input_size]))
         self.pair_logits(left, right)
@@ -168,6 +171,11 @@ class UnspeechModel(keras.Model):
             return tf.reduce_sum(targets * contexts, axis=-1)
         return tf.squeeze(self.projection(targets - contexts), axis=-1)
 
+    def prototype_scores(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """Cosine of each embedding with each prototype: (…, embedding) to (…, prototypes)."""
+        directions = tf.math.l2_normalize(self.prototypes.kernel, axis=0)
+        return tf.matmul(tf.math.l2_normalize(embeddings, axis=-1), directions)
+
     def squared_scale(self) -> tf.Tensor:
         """What the trained factor multiplies a dot product by, 1 without it."""
         return tf.square(self.out_scaler) if self.config.unit_normalize_var else tf.constant(1.0)
@@ -252,11 +260,20 @@ def load_model(directory: str | Path) -> UnspeechModel:
             )
     path = directory / "config.yaml"
     model = UnspeechModel(make_config(read_yaml(path), path))
+    load_weights(model, directory)
+    return model
+
+
+def load_weights(model: UnspeechModel, directory: Path) -> None:
+    """Take the weights of a model directory.
+
+    Raises:
+        UnspeechError: when they do not fit, or are not there.
+    """
     weights = directory / "model.weights.h5"
     try:
         model.load_weights(weights)
     except Exception as error:
         raise UnspeechError(
-            f"{weights}: does not fit {path}, or is damaged ({error}); train the model again"
+            f"{weights}: does not fit these settings, or is damaged ({error}); train it again"
         ) from None
-    return model

@@ -12,6 +12,24 @@ import tensorflow as tf
 from unspeech.config import Config
 from unspeech.model import UnspeechModel
 
+STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04  # of dino
+SINKHORN_ITERATIONS = 3
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher, the moving average of the model in training, makes of the same windows.
+
+    Attributes:
+        model: the teacher.
+        targets: (batch, embedding) float32.
+        contexts: (batch, contexts, embedding) float32.
+    """
+
+    model: UnspeechModel
+    targets: tf.Tensor
+    contexts: tf.Tensor
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -27,7 +45,11 @@ class Outcome:
 
 
 def logistic(
-    model: UnspeechModel, targets: tf.Tensor, contexts: tf.Tensor, negatives: tf.Tensor
+    model: UnspeechModel,
+    targets: tf.Tensor,
+    contexts: tf.Tensor,
+    negatives: tf.Tensor,
+    taught: None = None,
 ) -> Outcome:
     """Logistic loss on the logits of pairs, mean over positive and negative ones.
 
@@ -36,8 +58,10 @@ def logistic(
         targets: (batch, embedding) float32.
         contexts: (batch, contexts, embedding) float32.
         negatives: (pairs, 2) int32, see `sampling.Batch`.
+        taught: not used.
     Source: Milde and Biemann 2018, equation 1.
     """
+    del taught
     config = model.config
     positive = tf.reshape(model.pair_logits(targets[:, None], contexts), [-1])
     context_rows = tf.reshape(contexts, [-1, contexts.shape[-1]])
@@ -52,7 +76,11 @@ def logistic(
 
 
 def infonce(
-    model: UnspeechModel, targets: tf.Tensor, contexts: tf.Tensor, negatives: tf.Tensor
+    model: UnspeechModel,
+    targets: tf.Tensor,
+    contexts: tf.Tensor,
+    negatives: tf.Tensor,
+    taught: None = None,
 ) -> Outcome:
     """Find each target's context among those of the batch, and each context's target.
 
@@ -64,7 +92,7 @@ def infonce(
     Source: van den Oord et al. 2018, equation 4; Chen et al. 2020, SimCLR; the margin: Wang et al.
     2018, CosFace.
     """
-    del negatives
+    del negatives, taught
     config = model.config
     batch = targets.shape[0]
     margin = config.margin * model.squared_scale() * tf.eye(batch)
@@ -76,6 +104,41 @@ def infonce(
             losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, scores))
             right.append(tf.argmax(scores, axis=1, output_type=tf.int32) == answers)
     return Outcome(tf.reduce_mean(losses), _share(tf.stack(right)))
+
+
+def dino(
+    model: UnspeechModel,
+    targets: tf.Tensor,
+    contexts: tf.Tensor,
+    negatives: tf.Tensor,
+    taught: Taught,
+) -> Outcome:
+    """Give a context the prototypes that the teacher gives its target, and the other way round.
+
+    No negative pairs. The teacher's answers are sharpened by a low temperature, and centred so that
+    a batch uses all prototypes alike, which keeps them from becoming all the same.
+
+    Source: Caron et al. 2021, DINO; the centring by Sinkhorn and Knopp's iterations: Oquab et al.
+    2023, DINOv2.
+    """
+    del negatives
+    losses, right = [], []
+    for position in range(model.config.contexts):
+        views = [(targets, taught.targets), (contexts[:, position], taught.contexts[:, position])]
+        for (student, _), (_, teacher) in (views, views[::-1]):
+            answers = _balanced(taught.model.prototype_scores(teacher) / TEACHER_TEMPERATURE)
+            scores = model.prototype_scores(student) / STUDENT_TEMPERATURE
+            losses.append(tf.nn.softmax_cross_entropy_with_logits(answers, scores))
+            right.append(tf.argmax(answers, axis=1) == tf.argmax(scores, axis=1))
+    return Outcome(tf.reduce_mean(losses), _share(tf.stack(right)))
+
+
+def _balanced(scores: tf.Tensor) -> tf.Tensor:
+    """(batch, prototypes) logits to probabilities that use every prototype as often."""
+    for _ in range(SINKHORN_ITERATIONS):
+        scores -= tf.reduce_logsumexp(scores, axis=0, keepdims=True)
+        scores -= tf.reduce_logsumexp(scores, axis=1, keepdims=True)
+    return tf.stop_gradient(tf.exp(scores))
 
 
 def _share(right: tf.Tensor) -> tf.Tensor:
@@ -93,15 +156,18 @@ class Objective:
     """What training makes small.
 
     Attributes:
-        outcome: of (model, targets, contexts, negatives).
+        outcome: of (model, targets, contexts, negatives, taught).
         guessed: accuracy of the best answer that does not look at the windows.
+        has_teacher: whether `taught` is needed.
     """
 
-    outcome: Callable[[UnspeechModel, tf.Tensor, tf.Tensor, tf.Tensor], Outcome]
+    outcome: Callable[..., Outcome]
     guessed: Callable[[Config], float]
+    has_teacher: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
     "logistic": Objective(logistic, _larger_class),
     "infonce": Objective(infonce, lambda config: 1 / config.batch_size),
+    "dino": Objective(dino, lambda config: 1 / config.prototypes, has_teacher=True),
 }

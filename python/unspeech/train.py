@@ -29,8 +29,8 @@ from unspeech.config import (
 )
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, MemmapOptions, load_corpus
-from unspeech.model import UnspeechModel, finish_model, save_weights
-from unspeech.objectives import OBJECTIVES
+from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
+from unspeech.objectives import OBJECTIVES, Taught
 from unspeech.options import OptionParser
 from unspeech.sampling import (
     Batch,
@@ -88,13 +88,19 @@ class Trainer:
         # It fails on gradients of the leaky ReLU, with an error message that would worry people.
         tf.config.optimizer.set_experimental_options({"remapping": False})
         self.model = UnspeechModel(config)
-        if config.normalize_input:
+        if config.initial_model:
+            load_weights(self.model, Path(config.initial_model))
+        elif config.normalize_input:
             self.model.set_normalization(normalization_sample(corpus, train, config.seed))
         self.objective = OBJECTIVES.get(config.objective)
         if self.objective is None:
             raise UnspeechError(
                 f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
             )
+        self.teacher = None
+        if self.objective.has_teacher:
+            self.teacher = UnspeechModel(config)
+            self.teacher.set_weights(self.model.get_weights())
         self.optimizer = tf.keras.optimizers.AdamW(
             config.learn_rate, weight_decay=config.weight_decay
         )
@@ -104,6 +110,7 @@ class Trainer:
         self.best_loss = tf.Variable(np.inf, dtype=tf.float32)
         checkpoint = tf.train.Checkpoint(
             model=self.model,
+            **({"teacher": self.teacher} if self.teacher else {}),
             optimizer=self.optimizer,
             step=self.step,
             seconds=self.seconds,
@@ -125,9 +132,10 @@ class Trainer:
         """One step of Adam; returns () loss and () accuracy on its pairs."""
         if self.config.augmented:
             windows = self._augment(windows, seed)
+        taught = self._taught(windows)
         with tf.GradientTape() as tape:
             embeddings = self.model.embed_batch(*windows, dropout_seed=seed)
-            outcome = self.objective.outcome(self.model, *embeddings, negatives)
+            outcome = self.objective.outcome(self.model, *embeddings, negatives, taught)
             total = outcome.loss
             if self.config.l2_reg > 0:
                 total += self.config.l2_reg * self.model.l2_penalty()
@@ -136,7 +144,15 @@ class Trainer:
         if self.config.gradient_clipping > 0:
             gradients = [tf.clip_by_norm(g, self.config.gradient_clipping) for g in gradients]
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        if self.teacher is not None:
+            for mean, weight in zip(self.teacher.weights, self.model.weights, strict=True):
+                mean.assign(weight + self.config.teacher_momentum * (mean - weight))
         return outcome.loss, outcome.accuracy
+
+    def _taught(self, windows):
+        if self.teacher is None:
+            return None
+        return Taught(self.teacher, *self.teacher.embed_batch(*windows))
 
     def _augment(self, windows, seed):
         targets, contexts, *lengths = windows
@@ -148,7 +164,8 @@ class Trainer:
         if self.config.augmented:
             # Without, held-out pairs would be told apart by what training hides.
             windows = self._augment(windows, tf.constant([self.config.seed, HELDOUT_STREAM]))
-        outcome = self.objective.outcome(self.model, *self.model.embed_batch(*windows), negatives)
+        embeddings = self.model.embed_batch(*windows)
+        outcome = self.objective.outcome(self.model, *embeddings, negatives, self._taught(windows))
         return outcome.loss, outcome.accuracy
 
     def heldout_scores(self) -> tuple[float, float]:
