@@ -20,6 +20,7 @@ speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its 
 config=$UNSPEECH_ROOT/conf/demo.yaml    # settings of the model and of training
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
+rounds=1           # more: train again with the clusters found so far as speakers, at most so often
 seed=1
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>
 nj=4               # jobs of make_fbank
@@ -128,8 +129,10 @@ if wanted 1; then
 fi
 
 if wanted 2; then
+  train_step=(train.sh)
+  [ "$rounds" -eq 1 ] || train_step=(train_rounds.sh --rounds "$rounds")
   run_step 2 train "$dir/model/final.ie.id" \
-    train.sh --cmd "$gpu_cmd" --config "${config#"$PWD/"}" --seed "$seed" \
+    "${train_step[@]}" --cmd "$gpu_cmd" --config "${config#"$PWD/"}" --seed "$seed" \
     ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
     "$dir/data/$train_data" "$dir/model"
 fi

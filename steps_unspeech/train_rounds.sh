@@ -26,6 +26,7 @@ overwrite=false    # train again, even if <model-dir> holds a model
 [ $# -eq 2 ] || usage
 data=$1
 model=$2
+steps=$UNSPEECH_ROOT/steps_unspeech
 
 require_files "$config"
 feats=$(inputs_of "$data" "$config" "$train_opts")
@@ -41,15 +42,14 @@ before=
 for ((round = 1; round <= rounds; round++)); do
   dir=$model/rounds/$round
   settings=$train_opts
-  [ -z "$before" ] || settings+=" --context-sampling speaker --pseudo-utt2spk
-    $before/pseudo_utt2spk --initial-model $before/model"
+  [ -z "$before" ] || settings+=" --context-sampling speaker --initial-model $before/model --pseudo-utt2spk $before/pseudo_utt2spk"
   echo "Round $round of at most $rounds"
-  train.sh --cmd "$cmd" --config "$config" --seed "$seed" --num-steps "$num_steps" \
+  "$steps/train.sh" --cmd "$cmd" --config "$config" --seed "$seed" --num-steps "$num_steps" \
     "${bound[@]}" --train-opts "$settings" "$data" "$dir/model"
   [ "$round" -lt "$rounds" ] || break
-  embed_utterances.sh --cmd "$cmd" "$data" "$dir/model" "$dir/embeddings"
+  "$steps/embed_utterances.sh" --cmd "$cmd" "$data" "$dir/model" "$dir/embeddings"
   gold=(${before:+--utt2spk "$before/clusters/utt2spk"})
-  cluster.sh --outliers own "${gold[@]}" "$dir/embeddings" "$dir/clusters"
+  "$steps/cluster.sh" --outliers own "${gold[@]}" "$dir/embeddings" "$dir/clusters"
   if [ -n "$before" ]; then
     ari=$(awk -F '[:,]' '/"ari"/ { print $2 + 0 }' "$dir/clusters/scores.json")
     echo "Round $round clusters as the one before with an adjusted Rand index of $ari"
