@@ -21,6 +21,8 @@ config=$UNSPEECH_ROOT/conf/demo.yaml    # settings of the model and of training
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
+treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
+                   # corpus; see docs/treatment.md; none: as they are
 seed=1
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>
 nj=4               # jobs of make_fbank
@@ -150,15 +152,24 @@ if wanted 4; then
     run_step 4 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
       embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" \
       "$dir/data/$name" "$dir/model" "$dir/embeddings/$name"
+    [ "$treatment" != none ] || continue
+    [ "$name" != "$train" ] || run_step 4 make_treatment "$dir/model/treatment.npz" \
+      make_treatment.sh --cmd "$cmd" --seed "$seed" "$dir/embeddings/$name" "$dir/model"
+    run_step 4 "treat_embeddings $name" "$dir/embeddings/${name}_treated/embedding.scp" \
+      treat_embeddings.sh --cmd "$cmd" --treatment "$treatment" \
+      --domain-embeddings "$dir/embeddings/$name" \
+      "$dir/embeddings/$name" "$dir/model" "$dir/embeddings/${name}_treated"
   done
 fi
+treated=_treated
+[ "$treatment" != none ] || treated=
 
 if wanted 5; then
   for name in "${names[@]}"; do
     data=$dir/data/$name clusters=$dir/clusters/$name gold=()
     ! labelled "$data" || gold=(--utt2spk "$data/utt2spk")
     run_step 5 "cluster $name" "$clusters/clusters.json" \
-      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name" "$clusters"
+      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$treated" "$clusters"
     run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
       make_clustered_data_dir.sh "$data" "$clusters" "${data}_clustered"
   done
@@ -172,7 +183,7 @@ if wanted 6; then
     fi
     run_step 6 "evaluate $name" "$dir/eval/$name/scores.json" \
       evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
-      "$dir/embeddings/$name" "$dir/data/$name/utt2spk" "$dir/eval/$name"
+      "$dir/embeddings/$name$treated" "$dir/data/$name/utt2spk" "$dir/eval/$name"
   done
 fi
 
