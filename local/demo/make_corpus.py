@@ -6,8 +6,7 @@
 Each of 36 voices has its own language, variant, pitch, rate and sentences, and speaks in one to
 three rooms of its own. A speaker in `utt2spk` is a voice; `utt2room` tells the rooms apart. The
 same seed gives the same audio.
-Source: J. B. Allen and D. A. Berkley, "Image method for efficiently simulating small-room
-acoustics", JASA 1979; `espeak-ng/speak_lib.h`.
+Source: `espeak-ng/speak_lib.h`.
 """
 
 import ctypes
@@ -28,6 +27,7 @@ from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from tqdm import tqdm
 
 from unspeech.audio import wav_bytes
+from unspeech.augment_data import shoebox_response
 from unspeech.corpus import new_data_dir
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
@@ -143,13 +143,8 @@ class Room:
 
     def response(self, rng: np.random.Generator) -> np.ndarray:
         """(samples,) impulse response from a random place in the room to the microphone."""
-        room = pyroomacoustics.ShoeBox(
-            self.size, RATE, materials=pyroomacoustics.Material(self.absorption), max_order=12
-        )
-        room.add_source(rng.uniform(0.5, self.size - 0.5))
-        room.add_microphone(self.microphone)
-        room.compute_rir()
-        return room.rir[0][0]
+        source = rng.uniform(0.5, self.size - 0.5)
+        return shoebox_response(self.size, self.absorption, source, self.microphone, RATE)
 
     def record(
         self, speech: np.ndarray, response: np.ndarray, rng: np.random.Generator

@@ -187,13 +187,7 @@ def make_config(values: dict, source: str | Path) -> Config:
     Raises:
         UnspeechError: for an unknown name, a wrong type or a value out of range.
     """
-    fields = {field.name: field for field in dataclasses.fields(Config)}
-    checked = {}
-    for name, value in values.items():
-        if name not in fields:
-            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(fields)}")
-        checked[name] = _typed(name, value, fields[name].type, source)
-    config = Config(**checked)
+    config = Config(**typed_values(values, Config, source))
     for name, least in _AT_LEAST.items():
         if getattr(config, name) < least:
             raise UnspeechError(f"{source}: {name} is {getattr(config, name)}; at least {least}")
@@ -249,6 +243,19 @@ def make_config(values: dict, source: str | Path) -> Config:
             f"{config.window_neg_length} differ: set tied_embeddings_transforms to false"
         )
     return config
+
+
+def typed_values(values: dict, kind: type, source: str | Path) -> dict:
+    """Give values the types of the fields of a dataclass of settings.
+
+    Raises:
+        UnspeechError: for an unknown name or a wrong type.
+    """
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    for name in values:
+        if name not in types:
+            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(types)}")
+    return {name: _typed(name, value, types[name], source) for name, value in values.items()}
 
 
 def _typed(name: str, value, kind: type, source: str | Path):

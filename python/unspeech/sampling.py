@@ -226,13 +226,27 @@ def units_of(
 def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
     """Name the recording of each utterance: from `segments` where there is one, else its own.
 
-    A speed-perturbed copy (`sp0.9-…`, Kaldi's `utils/data/perturb_data_dir_speed.sh`) belongs to
-    the recording that it was made from.
+    A copy belongs to the recording that it was made from: that of its original in `utt2uniq` (as
+    Kaldi's scripts and ours write it), without the prefix of a speed (`sp0.9-…`).
     """
-    segments = Path(data) / "segments"
-    table = read_table(segments) if segments.is_file() else {}
+    segments, originals = _tables(data, "segments", "utt2uniq")
     perturbed = re.compile(r"^sp[0-9.]+-")
-    return [perturbed.sub("", table.get(u, u).split()[0]) for u in utterances]
+    uniq = [originals.get(u, u) for u in utterances]
+    # A data directory may hold copies without their originals.
+    entries = [segments.get(o, segments.get(u, o)) for u, o in zip(utterances, uniq, strict=True)]
+    return [perturbed.sub("", entry.split()[0]) for entry in entries]
+
+
+def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
+    """Name what each utterance is a copy of in the same voice (`aug1-…`), else itself."""
+    (originals,) = _tables(data, "utt2uniq")
+    copy = re.compile(r"^aug[0-9]+-")
+    return [copy.sub("", u) if originals.get(u, u) != u else u for u in utterances]
+
+
+def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
+    paths = [Path(data) / name for name in names]
+    return [read_table(path) if path.is_file() else {} for path in paths]
 
 
 def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
@@ -243,9 +257,8 @@ def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[s
     if config.context_sampling == "adjacent":
         return None
     if config.context_sampling == "recording":
-        segments = Path(data) / "segments"
-        table = read_table(segments) if segments.is_file() else {}
-        return [table.get(u, u).split()[0] for u in utterances]
+        (table,) = _tables(data, "segments")
+        return [table.get(u, u).split()[0] for u in unaugmented(utterances, data)]
     speakers = read_table(config.pseudo_utt2spk)
     return [speakers.get(u, "") for u in utterances]
 

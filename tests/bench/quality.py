@@ -70,7 +70,8 @@ class Recipe:
     """A recipe to train by."""
 
     config: Path
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # of the step that trains
+    rounds: int = 1
 
 
 class Bench:
@@ -198,6 +199,7 @@ class Bench:
         key = {
             "seed": seed,
             "minutes": options.minutes,
+            "rounds": recipe.rounds,
             "settings": hashlib.md5(settings, usedforsecurity=False).hexdigest()[:8],
         }
         home = self.dir / "rows" / "-".join(str(value) for value in (row, *key.values()))
@@ -210,9 +212,11 @@ class Bench:
             return {corpus: home / "embeddings" / corpus for corpus in corpora}
 
         def plain(out: Path) -> dict[str, Path]:
+            script, more = "train.sh", recipe.options
+            if recipe.rounds > 1:
+                script, more = "train_rounds.sh", ("--rounds", recipe.rounds, *more)
             arguments = ["--config", recipe.config, "--seed", seed, "--max-minutes"]
-            arguments += [options.minutes, *recipe.options]
-            self.step("train.sh", *arguments, self.data[TRAIN], model)
+            self.step(script, *arguments, options.minutes, *more, self.data[TRAIN], model)
             return embed(*SCORED)
 
         def about() -> dict:
@@ -238,14 +242,15 @@ class Bench:
         """Means over seeds, a line a row, as Markdown."""
         groups: dict[tuple, list[dict]] = {}
         for result in self.results():
-            parts = ("row", "treatment", "minutes", "settings")
+            parts = ("row", "treatment", "minutes", "rounds", "settings")
             groups.setdefault(tuple(result.get(part, "") for part in parts), []).append(result)
         figures = " | ".join(("EER %", "minDCF", "NMI", "ARI"))
         heads = " | ".join(f"{corpus}: {figures}" for corpus in SCORED)
         lines = [f"| row | minutes | seeds | {heads} |", "|---" * (3 + 4 * len(SCORED)) + "|"]
-        for (row, treatment, minutes, _), results in groups.items():
+        for (row, treatment, minutes, rounds, _), results in groups.items():
             seeds = " ".join(str(result["seed"]) for result in results if "seed" in result)
-            cells = [f"{row} {treatment}".strip(), str(minutes), seeds]
+            in_rounds = f"in {rounds} rounds" if rounds not in ("", 1) else ""
+            cells = [" ".join(filter(None, (row, in_rounds, treatment))), str(minutes), seeds]
             for corpus in SCORED:
                 means = {f: np.mean([result[corpus][f] for result in results]) for f in FIGURES}
                 cells.append(f"{means.pop('eer'):.1f}")
@@ -284,6 +289,9 @@ def main() -> None:
     parser.add_argument(
         "--treatments", nargs="*", default=[], help="also score trained rows after each of these"
     )
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="train the rows of --config in so many rounds (1)"
+    )
     parser.add_argument("--ivectors", type=Path, help="folder of Kaldi's i-vector directories")
     parser.add_argument(
         "--cache",
@@ -303,7 +311,7 @@ def main() -> None:
         "vgg16big": Recipe(ROOT / "conf/unspeech_64.yaml", more),
     }
     configs = options.config or [ROOT / "conf" / f"{name}.yaml" for name in ("context", "speaker")]
-    recipes |= {path.stem: Recipe(path.resolve()) for path in configs}
+    recipes |= {path.stem: Recipe(path.resolve(), rounds=options.rounds) for path in configs}
     baselines = ("fbank", "mfcc", "ivectors", "resemblyzer")
     rows = options.rows or [*baselines, *recipes]
     unknown = set(rows).difference(baselines, recipes)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Make a data directory with copies of every utterance as other microphones would have recorded it,
+# aug1-<utterance> and so on: rooms, noise, colour, band limits, codecs, level. Copies in other
+# voices, voice1-<utterance>, are other speakers. utt2uniq names the original of each. For noise and
+# rooms that were recorded (MUSAN, RIRS_NOISES), use Kaldi's steps/data/augment_data_dir.py and
+# reverberate_data_dir.py.
+#
+# Usage: steps_unspeech/augment.sh [options] <data-dir> <new-data-dir>
+#  e.g.: steps_unspeech/augment.sh --nj 8 --copies 2 data/train data/train_aug
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+nj=4
+cmd=run_local.py   # how jobs are run; see cmd.sh
+config=$UNSPEECH_ROOT/conf/augment.yaml   # what copies sound like
+copies=1           # of an utterance, in the voice that it has
+voices=0           # of an utterance, each in another voice
+seed=1             # of rooms, noise and so on
+overwrite=false    # make it again, even if it was made otherwise
+
+. parse_options.sh
+[ $# -eq 2 ] || usage
+data=$1
+new_data=$2
+
+require_files "$data/wav.scp" "$config"
+[ "$copies" -ge 0 ] && [ "$voices" -ge 0 ] && [ $((copies + voices)) -gt 0 ] ||
+  die "--copies $copies --voices $voices: there is nothing to make"
+inputs=("$data/wav.scp" "$config")
+list=$data/wav.scp
+for name in segments utt2spk utt2uniq; do
+  [ ! -e "$data/$name" ] || inputs+=("$data/$name")
+done
+[ ! -e "$data/segments" ] || list=$data/segments
+begin_step "$new_data/wav.scp" copies="$copies" voices="$voices" seed="$seed" -- "${inputs[@]}"
+
+split=$new_data/log/split
+mkdir -p "$split"
+awk '{ print $1 }' "$list" | sort > "$split/utterances.scp"
+nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
+$cmd JOB=1:"$nj" "$new_data/log/augment.JOB.log" \
+  once.py "$new_data/wav.scp" JOB "$split/utterances.JOB.scp" \
+  python3 -m unspeech.augment_data audio --data "$data" --utterances "$split/utterances.JOB.scp" \
+  --config "$config" --copies "$copies" --voices "$voices" --seed "$seed" \
+  --audio "$new_data/audio" --made "$split/made.JOB"
+
+made=$(job_files "$split/made.JOB" "$nj" | paste -sd ,)
+tied python3 -m unspeech.augment_data tables --data "$data" --made "$made" --out "$new_data"
+finish_step "$new_data/wav.scp"
