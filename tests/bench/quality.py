@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -98,44 +98,71 @@ class Bench:
             return []
         return [json.loads(line) for line in self.results_file.read_text().splitlines()]
 
-    def measure(self, row: str, key: dict, vectors_of, about=dict) -> None:
-        """Score a row, unless that was done.
+    def measure(self, key: dict, vectors_of, about) -> None:
+        """Score vectors, unless that was done.
 
         Args:
-            row: name.
-            key: what else makes it this result and no other.
-            vectors_of: makes {corpus: vectors or matrices} of the scored ones.
+            key: what makes it this result and no other.
+            vectors_of: makes {corpus: vectors or matrices} of the scored ones, in a folder.
             about: makes more to keep with the result, afterwards.
+        Raises:
+            NotAvailable: when it cannot be done here.
         """
-        key = {"row": row, **key}
         if any(key.items() <= result.items() for result in self.results()):
             return
         started = time.time()
         out = self.dir / "rows" / "-".join(str(value).replace(",", "+") for value in key.values())
-        try:
-            scores = {}
-            for corpus, vectors in vectors_of(out).items():
-                gold, clusters = self.data[corpus] / "utt2spk", out / "clusters" / corpus
-                self.step("cluster.sh", "--utt2spk", gold, vectors, clusters)
-                evaluated = out / "eval" / corpus
-                self.step("evaluate.sh", "--clusters", clusters, vectors, gold, evaluated)
-                found = json.loads((evaluated / "scores.json").read_text())
-                scores[corpus] = {
-                    name: round(found[name], 4) for name in (*FIGURES, "clusters", "outliers")
-                }
-        except NotAvailable as reason:
-            print(f"{row}: not available: {reason}", flush=True)
-            return
+        scores = {}
+        for corpus, vectors in vectors_of(out).items():
+            gold, clusters = self.data[corpus] / "utt2spk", out / "clusters" / corpus
+            self.step("cluster.sh", "--utt2spk", gold, vectors, clusters)
+            evaluated = out / "eval" / corpus
+            self.step("evaluate.sh", "--clusters", clusters, vectors, gold, evaluated)
+            found = json.loads((evaluated / "scores.json").read_text())
+            scores[corpus] = {
+                name: round(found[name], 4) for name in (*FIGURES, "clusters", "outliers")
+            }
         result = key | scores | about()
         result |= {"wall_seconds": round(time.time() - started), "load": os.getloadavg()[2]}
         with self.results_file.open("a") as file:
             file.write(json.dumps(result) + "\n")
         print(json.dumps(result), flush=True)
 
-    def fbank(self, out: Path) -> dict[str, Path]:
-        return {corpus: self.data[corpus] / "feats.scp" for corpus in SCORED}
+    def measure_row(self, row: str, key: dict, home: Path, vectors_of, about=dict) -> None:
+        """Score vectors as they are and after each treatment, centred on the corpus scored.
 
-    def mfcc(self, out: Path) -> dict[str, Path]:
+        Args:
+            home: folder of the row; a trained row's model is in `home / "model"`.
+            vectors_of: makes {corpus: vectors or matrices} of the corpora named.
+        """
+        key = {"row": row, **key}
+        self.measure(key | {"treatment": "none"}, lambda out: vectors_of(SCORED), about)
+        for treatment in self.options.treatments:
+
+            def treated(out: Path, treatment: str = treatment) -> dict[str, Path]:
+                vectors = vectors_of([TRAIN, *SCORED])
+                model, clusters = home / "model", home / "clusters" / TRAIN
+                if not (model / "final.ie.id").exists():  # no training
+                    model.mkdir(parents=True)
+                    (model / "final.ie.id").write_text(row)
+                self.step("cluster.sh", vectors[TRAIN], clusters)
+                self.step("make_treatment.sh", "--clusters", clusters, vectors[TRAIN], model)
+                for corpus in SCORED:
+                    own = vectors[corpus]
+                    options = ["--treatment", treatment, "--domain-embeddings", own]
+                    self.step("treat_embeddings.sh", *options, own, model, out / corpus)
+                return {corpus: out / corpus for corpus in SCORED}
+
+            self.measure(key | {"treatment": treatment}, treated, about)
+
+    def baseline(self, row: str) -> None:
+        home = self.dir / "rows" / row
+        self.measure_row(row, {}, home, lambda corpora: getattr(self, row)(home, corpora))
+
+    def fbank(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
+        return {corpus: self.data[corpus] / "feats.scp" for corpus in corpora}
+
+    def mfcc(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         def vectors(corpus: str) -> dict[str, np.ndarray]:
             made = {}
             for utterance, features in iterate_arrays(self.data[corpus] / "feats.scp"):
@@ -145,32 +172,33 @@ class Bench:
 
         known = np.array(list(vectors(TRAIN).values()))
         mean, deviation = known.mean(axis=0), known.std(axis=0)
-
-        def standardised(corpus: str) -> Iterator[tuple[str, np.ndarray]]:
-            return ((u, (vector - mean) / deviation) for u, vector in vectors(corpus).items())
-
         return {
-            corpus: write(out / "embeddings" / corpus, standardised(corpus)) for corpus in SCORED
+            corpus: write(
+                home / "embeddings" / corpus,
+                {u: (vector - mean) / deviation for u, vector in vectors(corpus).items()},
+            )
+            for corpus in corpora
         }
 
-    def ivectors(self, out: Path) -> dict[str, Path]:
+    def ivectors(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         if not self.options.ivectors:
             raise NotAvailable(
                 "--ivectors names no folder with i-vector directories that a compiled Kaldi has "
-                f"extracted from {self.dir / 'data'}: {', '.join(SCORED)}"
+                f"extracted from {self.dir / 'data'}: {', '.join(self.data)}"
             )
-        return {corpus: self.options.ivectors / corpus for corpus in SCORED}
+        return {corpus: self.options.ivectors / corpus for corpus in corpora}
 
-    def resemblyzer(self, out: Path) -> dict[str, Path]:
+    def resemblyzer(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         python = self.encoder_python()
-        embeddings = {}
+        embeddings = {corpus: home / "embeddings" / corpus for corpus in corpora}
         with tempfile.TemporaryDirectory() as name:
             audio, made = Path(name, "audio.npz"), Path(name, "made.npz")
-            for corpus in SCORED:
-                np.savez(audio, **dict(DataAudio(self.data[corpus], 16000).read()))
-                subprocess.run([python, "-W", "ignore", "-c", EMBED, audio, made], check=True)
-                with np.load(made) as vectors:
-                    embeddings[corpus] = write(out / "embeddings" / corpus, vectors.items())
+            for corpus, place in embeddings.items():
+                if not (place / "embedding.scp").exists():
+                    np.savez(audio, **dict(DataAudio(self.data[corpus], 16000).read()))
+                    subprocess.run([python, "-W", "ignore", "-c", EMBED, audio, made], check=True)
+                    with np.load(made) as vectors:
+                        write(place, dict(vectors))
         return embeddings
 
     def encoder_python(self) -> Path:
@@ -190,10 +218,9 @@ class Bench:
         return python
 
     def trained(self, row: str, recipe: Recipe, seed: int) -> None:
-        """Measure a recipe with one seed, as it is and with each after-treatment."""
+        """Measure a recipe with one seed."""
         if not recipe.config.exists():
-            print(f"{row}: not available: {recipe.config}: no such file", flush=True)
-            return
+            raise NotAvailable(f"{recipe.config}: no such file")
         options = self.options
         settings = recipe.config.read_bytes() + " ".join(recipe.options).encode()
         key = {
@@ -205,38 +232,22 @@ class Bench:
         home = self.dir / "rows" / "-".join(str(value) for value in (row, *key.values()))
         model = home / "model"
 
-        def embed(*corpora: str) -> dict[str, Path]:
-            for corpus in corpora:
-                place = home / "embeddings" / corpus
-                self.step("embed_utterances.sh", self.data[corpus], model, place)
-            return {corpus: home / "embeddings" / corpus for corpus in corpora}
-
-        def plain(out: Path) -> dict[str, Path]:
+        def vectors(corpora: Iterable[str]) -> dict[str, Path]:
             script, more = "train.sh", recipe.options
             if recipe.rounds > 1:
                 script, more = "train_rounds.sh", ("--rounds", recipe.rounds, *more)
             arguments = ["--config", recipe.config, "--seed", seed, "--max-minutes"]
             self.step(script, *arguments, options.minutes, *more, self.data[TRAIN], model)
-            return embed(*SCORED)
+            places = {corpus: home / "embeddings" / corpus for corpus in corpora}
+            for corpus, place in places.items():
+                self.step("embed_utterances.sh", self.data[corpus], model, place)
+            return places
 
         def about() -> dict:
             log = [json.loads(line) for line in (model / "train_log.jsonl").open()]
             return {"steps": log[-1]["step"], "train_seconds": round(log[-1]["seconds"])}
 
-        self.measure(row, key, plain, about)
-        for treatment in options.treatments:
-
-            def treated(out: Path, treatment: str = treatment) -> dict[str, Path]:
-                vectors = embed(TRAIN, *SCORED)
-                clusters = home / "clusters" / TRAIN
-                self.step("cluster.sh", vectors[TRAIN], clusters)
-                self.step("make_treatment.sh", "--clusters", clusters, vectors[TRAIN], model)
-                for corpus in SCORED:
-                    arguments = [vectors[corpus], model, out / "embeddings" / corpus]
-                    self.step("treat_embeddings.sh", "--treatment", treatment, *arguments)
-                return {corpus: out / "embeddings" / corpus for corpus in SCORED}
-
-            self.measure(row, key | {"treatment": treatment}, treated, about)
+        self.measure_row(row, key, home, vectors, about)
 
     def table(self) -> str:
         """Means over seeds, a line a row, as Markdown."""
@@ -250,7 +261,8 @@ class Bench:
         for (row, treatment, minutes, rounds, _), results in groups.items():
             seeds = " ".join(str(result["seed"]) for result in results if "seed" in result)
             in_rounds = f"in {rounds} rounds" if rounds not in ("", 1) else ""
-            cells = [" ".join(filter(None, (row, in_rounds, treatment))), str(minutes), seeds]
+            treated = f"+ {treatment}" if treatment != "none" else ""
+            cells = [" ".join(filter(None, (row, in_rounds, treated))), str(minutes), seeds]
             for corpus in SCORED:
                 means = {f: np.mean([result[corpus][f] for result in results]) for f in FIGURES}
                 cells.append(f"{means.pop('eer'):.1f}")
@@ -259,10 +271,10 @@ class Bench:
         return "\n".join(lines)
 
 
-def write(directory: Path, vectors) -> Path:
-    """Write an embedding directory of (utterance, vector) pairs."""
+def write(directory: Path, vectors: dict[str, np.ndarray]) -> Path:
+    """Write an embedding directory."""
     with ArkWriter(directory / "embedding.ark") as writer:
-        for utterance, vector in vectors:
+        for utterance, vector in vectors.items():
             writer.write(utterance, vector)
     return directory
 
@@ -287,7 +299,10 @@ def main() -> None:
         help="settings of a row; may be given again (conf/speaker.yaml and conf/context.yaml)",
     )
     parser.add_argument(
-        "--treatments", nargs="*", default=[], help="also score trained rows after each of these"
+        "--treatments",
+        nargs="*",
+        default=["center"],
+        help="score after each of these as well, centred on the corpus scored (center)",
     )
     parser.add_argument(
         "--rounds", type=int, default=1, help="train the rows of --config in so many rounds (1)"
@@ -319,13 +334,16 @@ def main() -> None:
         parser.error(f"no rows {', '.join(unknown)}; there are {', '.join([*baselines, *recipes])}")
 
     bench.make_data()
-    for row in rows:
-        if row in baselines:
-            bench.measure(row, {}, getattr(bench, row))
-    for seed in options.seeds:
-        for row in rows:
-            if row in recipes:
-                bench.trained(row, recipes[row], int(seed))
+    runs = [(row, None) for row in rows if row in baselines]
+    runs += [(row, int(seed)) for seed in options.seeds for row in rows if row in recipes]
+    for row, seed in runs:
+        try:
+            if seed is None:
+                bench.baseline(row)
+            else:
+                bench.trained(row, recipes[row], seed)
+        except NotAvailable as reason:
+            print(f"{row}: not available: {reason}", flush=True)
     print(bench.table())
 
 
