@@ -23,7 +23,7 @@ require_files "$data/utt2spk" "$clusters/utt2spk"
 vectors=
 [ -z "$embeddings" ] || vectors=$(vectors_of "$embeddings")
 inputs=("$clusters/utt2spk" ${vectors:+"$vectors"})
-for name in wav.scp segments text feats.scp; do
+for name in wav.scp segments text feats.scp cmvn.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from shell import STEPS, run
 
-from unspeech.archives import ArkWriter
+from unspeech.archives import ArkWriter, iterate_arrays
 from unspeech.tables import invert, read_table, write_table
 
 STEP = STEPS / "make_clustered_data_dir.sh"
@@ -93,7 +93,28 @@ def test_files_of_the_old_speakers_are_left_out_with_a_notice(tmp_path):
     result = run(STEP, "data", "clusters", "new", cwd=tmp_path)
     for name in ("spk2gender", "cmvn.scp"):
         assert not (tmp_path / "new" / name).exists()
-        assert f"old speakers: {name}" in result.stdout
+    assert "old speakers: spk2gender" in result.stdout
+    assert "cmvn.scp; run steps/compute_cmvn_stats.sh" in result.stdout
+
+
+def test_statistics_of_utterances_are_added_up(tmp_path, kaldi, monkeypatch):
+    data = write_data(tmp_path / "data", UTTERANCES, segments=False)
+    write_table(data / "utt2spk", {u: u for u in UTTERANCES})  # speakers are unknown
+    (data / "spk2gender").unlink()
+    statistics = {u: np.full((2, 14), n) for n, u in enumerate(UTTERANCES)}
+    with ArkWriter(tmp_path / "cmvn.ark", data / "cmvn.scp") as writer:
+        for utterance in UTTERANCES:
+            writer.write(utterance, statistics[utterance])
+    write_clusters(tmp_path / "clusters", {u: c for u, c in CLUSTERS.items() if u != "b-3"})
+    new = make(tmp_path)
+    monkeypatch.chdir(tmp_path)  # where paths in scp files lead from
+    found = dict(iterate_arrays("new/cmvn.scp"))
+    assert {name: int(matrix[0, 0]) for name, matrix in found.items()} == {
+        "c1": 1,
+        "c10": 5,
+        "c2": 4,
+    }
+    check_with_kaldi(kaldi, new)
 
 
 def test_outliers_can_join_the_nearest_cluster(tmp_path, kaldi):

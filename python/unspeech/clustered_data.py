@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unspeech.archives import ArkWriter, iterate_arrays
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -27,8 +28,8 @@ BY_UTTERANCE = (
     "utt2uniq", "utt2warp",
 )  # fmt: skip
 BY_RECORDING = ("wav.scp", "reco2dur", "reco2file_and_channel")  # by utterance without `segments`
-BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")  # of the old speakers
-UNCHANGED = ("frame_shift", "stm", "glm")
+BY_SPEAKER = ("spk2gender", "spk2warp")  # of the old speakers
+UNCHANGED = ("frame_shift", "stm", "glm", "ctm")
 SPEED_PERTURBED = re.compile(r"(sp\d+\.\d+-)(.+)")
 
 
@@ -114,6 +115,31 @@ def read_data(data: Path, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     }
 
 
+def sum_cmvn(data: Path, new_speakers: Mapping[str, set[str]], out: Path) -> None:
+    """Write cmvn.scp and cmvn.ark of the new speakers: sums of the old speakers' statistics.
+
+    That needs every old speaker's utterances to be in one cluster, as they are when speakers were
+    unknown and each utterance was one. Otherwise it says what to do.
+
+    Args:
+        data: the old data directory, with `cmvn.scp`.
+        new_speakers: {old speaker: the new speakers of its utterances}.
+        out: the new one.
+    """
+    if any(len(new) > 1 for new in new_speakers.values()) or not (
+        new_speakers.keys() <= read_table(data / "cmvn.scp").keys()
+    ):
+        print("Left out, its speakers are split: cmvn.scp; run steps/compute_cmvn_stats.sh")
+        return
+    sums: dict[str, np.ndarray] = {}
+    for old, statistics in iterate_arrays(data / "cmvn.scp"):
+        for new in new_speakers.get(old, ()):
+            sums[new] = sums.get(new, 0) + statistics
+    with ArkWriter(out / "cmvn.ark", out / "cmvn.scp") as writer:
+        for new in sorted(sums, key=str.encode):
+            writer.write(new, sums[new])
+
+
 def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> None:
     """Write the new data directory, `spk2utt` last; say what it lacks of the old one.
 
@@ -169,6 +195,11 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     for name in BY_SPEAKER:
         if (data / name).exists():
             print(f"Left out, it belongs to the old speakers: {name}")
+    if (data / "cmvn.scp").exists():
+        new_speakers: dict[str, set[str]] = {}
+        for u, (_, speaker) in kept.items():
+            new_speakers.setdefault(utterances[u], set()).add(speaker)
+        sum_cmvn(data, new_speakers, out)
     write_table(out / "utt_map", {new: u for u, new in new_of.items()})
     write_table(out / "utt2spk", utt2spk)
     write_table(out / "spk2utt", invert(utt2spk))
