@@ -15,7 +15,7 @@ if [ -n "${KALDI_ROOT:-}" ]; then
   fi
   export KALDI_ROOT
   PATH=$KALDI_ROOT/egs/wsj/s5/utils:$KALDI_ROOT/egs/wsj/s5/utils/parallel:$PATH
-  for unspeech_dir in "$KALDI_ROOT"/src/*bin "$KALDI_ROOT"/tools/openfst/bin; do
+  for unspeech_dir in "$KALDI_ROOT"/src/*bin "$KALDI_ROOT"/tools/{openfst/bin,sph2pipe_v2.5}; do
     [ -d "$unspeech_dir" ] && PATH=$PATH:$unspeech_dir
   done
   unset unspeech_dir

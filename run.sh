@@ -4,6 +4,7 @@
 # Usage: ./run.sh [options]
 #  e.g.: ./run.sh
 #        ./run.sh --corpus /corpora/voices --eval-corpus /corpora/emodb,/corpora/fsdd
+#        ./run.sh --recipe ../s5_r3
 # Stages: 0 data  1 make_fbank  2 train  3 extract  4 embed_utterances  5 cluster  6 evaluate
 # 7 report. Killed and started again with the same command, it goes on where it was.
 set -euo pipefail
@@ -14,17 +15,21 @@ set -euo pipefail
 stage=0
 stop_stage=7
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
+recipe=            # Kaldi recipe to work on and to make i-vectors for; default: the one beside this
+                   # checkout, if there is one that local/<corpus>/recipe.sh names
 eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 joins short utterances
                    # of a speaker (spoken digits, say) into some of about 3 seconds
 speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
-config=$UNSPEECH_ROOT/conf/demo.yaml    # settings of the model and of training
+config=            # settings of the model and of training; default: conf/demo.yaml, in a recipe
+                   # conf/unspeech_64.yaml
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
 treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
                    # corpus; see docs/treatment.md; none: as they are
 seed=1
-dir=               # everything of a run is in here; default: exp/<name of the corpus folder>
+dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
+                   # in a recipe its exp/nnet3_unspeech
 nj=4               # jobs of make_fbank
 embed_nj=1         # jobs of extract and embed_utterances; each uses all cores of its machine
 cmd=$train_cmd     # how jobs are run; see cmd.sh
@@ -35,6 +40,8 @@ overwrite=false    # make the outputs of these stages again, even if they were m
 
 . parse_options.sh
 [ $# -eq 0 ] || usage
+. "$UNSPEECH_ROOT/local/recipe.sh"
+config=${config:-$UNSPEECH_ROOT/conf/demo.yaml}
 
 # The name that a corpus has in this run.
 name_of() {
@@ -46,7 +53,12 @@ name_of() {
 # Whether same-speaker and different-speaker pairs can be formed.
 labelled() {
   awk '{ if (!($2 in count)) speakers++; if (count[$2]++) same = 1 }
-    END { exit !(speakers > 1 && same) }' "$1/utt2spk"
+    END { exit !(speakers > 1 && same) }' "$1"
+}
+
+# Where the i-vectors of a corpus are.
+ivectors_of() {
+  if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
 train=demo
@@ -68,6 +80,14 @@ train_data=$train
 if $speed_perturb; then
   train_data=${train}_sp
   [ -z "${source_of[$train_data]+set}" ] || die "a corpus is called '$train_data': rename its folder"
+fi
+
+extracted=("${names[@]}") scored=("${names[@]}") labels=utt2spk
+if [ -n "$recipe" ]; then
+  # Its networks are trained on all copies of the training speech; these need no scores.
+  scored=("${names[@]:1}")
+  extracted=("$train_data" "${scored[@]}")
+  labels=utt2person
 fi
 
 mkdir -p "$dir/log"
@@ -104,9 +124,14 @@ wanted() {
 }
 
 if wanted 0; then
+  own_features=()
+  [ -z "$recipe" ] || own_features=(--features false)    # a recipe's are MFCC
   for name in "${names[@]}"; do
     run_step 0 "data $name" "$dir/data/$name" \
-      import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${source_of[$name]:-demo}" "$dir/data/$name"
+      import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${own_features[@]}" \
+      "${source_of[$name]:-demo}" "$dir/data/$name"
+    # A recipe's speakers are parts of a person's speech: <talk>-<minutes>, <reader>-<chapter>.
+    [ -z "$recipe" ] || sed 's/-[^-]*$//' "$dir/data/$name/utt2spk" > "$dir/data/$name/utt2person"
   done
   if $speed_perturb; then
     run_step 0 "perturb_speed $train" "$dir/data/$train_data" \
@@ -115,8 +140,7 @@ if wanted 0; then
 fi
 
 if wanted 1; then
-  with_features=("${names[@]}")
-  ! $speed_perturb || with_features+=("$train_data")
+  mapfile -t with_features < <(printf '%s\n' "${extracted[@]}" "$train_data" | awk '!seen[$0]++')
   for name in "${with_features[@]}"; do
     data=$dir/data/$name
     if [ -s "$data/feats.scp" ] && [ ! -e "$data/.feats.scp.made_from" ] &&
@@ -140,20 +164,20 @@ if wanted 2; then
 fi
 
 if wanted 3; then
-  for name in "${names[@]}"; do
-    run_step 3 "extract $name" "$dir/ivectors/$name/ivector_online.scp" \
-      extract.sh --nj "$embed_nj" --cmd "$cmd" \
-      "$dir/data/$name" "$dir/model" "$dir/ivectors/$name"
+  for name in "${extracted[@]}"; do
+    ivectors=$(ivectors_of "$name")
+    run_step 3 "extract $name" "$ivectors/ivector_online.scp" \
+      extract.sh --nj "$embed_nj" --cmd "$cmd" "$dir/data/$name" "$dir/model" "$ivectors"
   done
 fi
 
 if wanted 4; then
-  for name in "${names[@]}"; do
+  for name in "${extracted[@]}"; do
     run_step 4 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
       embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" \
       "$dir/data/$name" "$dir/model" "$dir/embeddings/$name"
     [ "$treatment" != none ] || continue
-    [ "$name" != "$train" ] || run_step 4 make_treatment "$dir/model/treatment.npz" \
+    [ "$name" != "${extracted[0]}" ] || run_step 4 make_treatment "$dir/model/treatment.npz" \
       make_treatment.sh --cmd "$cmd" --seed "$seed" "$dir/embeddings/$name" "$dir/model"
     run_step 4 "treat_embeddings $name" "$dir/embeddings/${name}_treated/embedding.scp" \
       treat_embeddings.sh --cmd "$cmd" --treatment "$treatment" \
@@ -165,9 +189,9 @@ treated=_treated
 [ "$treatment" != none ] || treated=
 
 if wanted 5; then
-  for name in "${names[@]}"; do
+  for name in "${scored[@]}"; do
     data=$dir/data/$name clusters=$dir/clusters/$name gold=()
-    ! labelled "$data" || gold=(--utt2spk "$data/utt2spk")
+    ! labelled "$data/$labels" || gold=(--utt2spk "$data/$labels")
     run_step 5 "cluster $name" "$clusters/clusters.json" \
       cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$treated" "$clusters"
     run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
@@ -176,14 +200,14 @@ if wanted 5; then
 fi
 
 if wanted 6; then
-  for name in "${names[@]}"; do
-    if [ "$name" = "$train" ] && ! labelled "$dir/data/$name"; then
+  for name in "${scored[@]}"; do
+    if [ "$name" = "$train" ] && ! labelled "$dir/data/$name/$labels"; then
       echo "$name has no speaker labels to score on"
       continue
     fi
     run_step 6 "evaluate $name" "$dir/eval/$name/scores.json" \
       evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
-      "$dir/embeddings/$name$treated" "$dir/data/$name/utt2spk" "$dir/eval/$name"
+      "$dir/embeddings/$name$treated" "$dir/data/$name/$labels" "$dir/eval/$name"
   done
 fi
 

@@ -9,6 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 seed=1             # of the demo corpus
+features=true      # false: without the corpus's feats.scp, to make others
 join_seconds=0     # join a speaker's utterances, shuffled, until they are so long; 0: never
 overwrite=false    # make it again, even if it was made of something else
 
@@ -22,9 +23,17 @@ if [ "$corpus" = demo ]; then
   tied python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --out "$data"
 else
   [ -d "$corpus" ] || die "$corpus: no such directory"
-  files=$(find -L "$corpus" -type f -printf '%P %s\n' | sort | md5sum)
+  if [ -e "$corpus/wav.scp" ] || [ -e "$corpus/feats.scp" ]; then
+    # Not every file in it: Kaldi's steps add to the data directory that they work on.
+    tables=("$corpus"/{wav.scp,segments,utt2spk,text})
+    ! $features || tables+=("$corpus/feats.scp")
+    files=$({ cat "${tables[@]}" 2> /dev/null || true; } | md5sum)
+  else
+    files=$(find -L "$corpus" -type f -printf '%P %s\n' | sort | md5sum)
+  fi
   begin_step "$data" corpus="$(realpath "$corpus")" files="md5:${files%% *}" \
-    join_seconds="$join_seconds"
-  tied python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" "$corpus"
+    join_seconds="$join_seconds" features="$features"
+  tied python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" \
+    --features "$features" "$corpus"
 fi
 finish_step "$data"

@@ -30,17 +30,22 @@ kaldi_can() {
 }
 
 if kaldi_can; then
-  work=$(dirname "$new_data")/.$(basename "$new_data").part
+  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").part
   rm -rf "$work" "$new_data"
   mkdir "$work"
-  # A copy with absolute paths, since the script changes its input and runs beside utils/.
+  # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
   for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
     [ ! -e "$data/$name" ] || cp "$data/$name" "$work/data"
   done
-  ln -s "$KALDI_ROOT/egs/wsj/s5/utils" "$work/utils"
-  : > "$work/path.sh"
-  (cd "$work" && tied utils/data/perturb_data_dir_speed_3way.sh data data_sp)
+  # It runs beside utils/. A recipe has that, and its pipes may hold paths relative to the recipe.
+  place=.
+  if [ ! -e utils/data/perturb_data_dir_speed_3way.sh ]; then
+    place=$work
+    ln -s "$KALDI_ROOT/egs/wsj/s5/utils" "$work/utils"
+    : > "$work/path.sh"
+  fi
+  (cd "$place" && tied utils/data/perturb_data_dir_speed_3way.sh "$work/data" "$work/data_sp")
   mv "$work/data_sp" "$new_data"
   rm -rf "$work"
 else

@@ -32,9 +32,12 @@ _MADE = ".made_by_corpus"  # digests of the files as we made them; later steps a
 Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
 
 
-def read_data_dir(data: Path) -> tuple[Tables, list[str]]:
+def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]:
     """Read a Kaldi data directory, with absolute paths and a speaker for every utterance.
 
+    Args:
+        data: the data directory.
+        features: whether to read `feats.scp`, if there is one.
     Returns:
         (the tables that the directory has, each for the same utterances; utterances left out
         since `feats.scp` is there and lacks them).
@@ -52,7 +55,7 @@ def read_data_dir(data: Path) -> tuple[Tables, list[str]]:
         utterances = list(segments or wav)
         if segments:
             tables["segments"] = read_table(data / "segments")
-    if (data / "feats.scp").exists():
+    if features and (data / "feats.scp").exists():
         feats = read_table(data / "feats.scp")
         left_out = [utterance for utterance in utterances if utterance not in feats]
         utterances = [u for u in utterances if u in feats] or list(feats)
@@ -247,7 +250,7 @@ def new_data_dir(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
+def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bool = True) -> None:
     """Write the data directory of a corpus; nothing is under its name before it is complete.
 
     Raises:
@@ -257,7 +260,7 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0) -> None:
     if not corpus.is_dir():
         raise UnspeechError(f"{corpus}: no such directory")
     if (corpus / "wav.scp").exists() or (corpus / "feats.scp").exists():
-        tables, left_out = read_data_dir(corpus)
+        tables, left_out = read_data_dir(corpus, features)
         kind = "utterances that feats.scp lacks"
     else:
         tables, left_out = read_audio_folder(corpus)
@@ -282,9 +285,13 @@ def main() -> None:
         "--join-seconds", type=float, default=0,
         help="join utterances of a speaker, shuffled, until they are this long (0: never)",
     )  # fmt: skip
+    parser.add_argument(
+        "--features", choices=["true", "false"], default="true", help="whether to keep feats.scp"
+    )
     parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
     options = parser.parse_args()
-    make_data_dir(options.corpus, options.out, options.join_seconds)
+    features = options.features == "true"
+    make_data_dir(options.corpus, options.out, options.join_seconds, features)
 
 
 if __name__ == "__main__":
