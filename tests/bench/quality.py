@@ -6,10 +6,11 @@
 
 Trains on the corpus `voices` alone, for the same time each, without its labels. Scores all pairs
 and a clustering of `emodb` (settings may be chosen by it) and of `fsdd`, whose digits are joined to
-3 s (to be reported only). Rows: `fbank` (mean) and `mfcc` (means
-and deviations, each seen against those of `voices`), `vgg16` and `vgg16big` (the
-paper's recipe), one for each --config, by its name, `ivectors` (Kaldi's, extracted elsewhere) and
-`resemblyzer` (a public encoder trained with labels; in an environment of its own in --cache).
+3 s (to be reported only). Rows: without training, `fbank` (mean), `statistics` (mean and deviation
+of FBANK) and `mfcc` (of MFCC), the latter two seen against those of `voices`; `vgg16` and
+`vgg16big`, the paper's recipe; one for each --config, by its name; `ivectors`, Kaldi's, extracted
+elsewhere; `resemblyzer`, a public encoder trained with labels, in an environment of its own in
+--cache. Each is scored as it is and after treatments that are learnt from `voices`.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
 goes on where it was. At the end the table of all results is printed.
@@ -162,13 +163,21 @@ class Bench:
     def fbank(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         return {corpus: self.data[corpus] / "feats.scp" for corpus in corpora}
 
+    def statistics(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
+        return self.means_and_deviations(home, corpora, lambda features: features)
+
     def mfcc(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
+        return self.means_and_deviations(
+            home, corpora, lambda features: dct(features, norm="ortho")[:, CEPSTRA]
+        )
+
+    def means_and_deviations(self, home: Path, corpora: Iterable[str], of) -> dict[str, Path]:
+        """Those of features over an utterance, each seen against those of the training corpus."""
+
         def vectors(corpus: str) -> dict[str, np.ndarray]:
-            made = {}
-            for utterance, features in iterate_arrays(self.data[corpus] / "feats.scp"):
-                cepstra = dct(features, norm="ortho")[:, CEPSTRA]
-                made[utterance] = np.concatenate([cepstra.mean(axis=0), cepstra.std(axis=0)])
-            return made
+            arrays = iterate_arrays(self.data[corpus] / "feats.scp")
+            values = ((utterance, of(features)) for utterance, features in arrays)
+            return {u: np.concatenate([v.mean(axis=0), v.std(axis=0)]) for u, v in values}
 
         known = np.array(list(vectors(TRAIN).values()))
         mean, deviation = known.mean(axis=0), known.std(axis=0)
@@ -258,7 +267,9 @@ class Bench:
         figures = " | ".join(("EER %", "minDCF", "NMI", "ARI"))
         heads = " | ".join(f"{corpus}: {figures}" for corpus in SCORED)
         lines = [f"| row | minutes | seeds | {heads} |", "|---" * (3 + 4 * len(SCORED)) + "|"]
-        for (row, treatment, minutes, rounds, _), results in groups.items():
+        rows = [row for row, *_ in groups]
+        for key in sorted(groups, key=lambda key: rows.index(key[0])):
+            (row, treatment, minutes, rounds, _), results = key, groups[key]
             seeds = " ".join(str(result["seed"]) for result in results if "seed" in result)
             in_rounds = f"in {rounds} rounds" if rounds not in ("", 1) else ""
             treated = f"+ {treatment}" if treatment != "none" else ""
@@ -301,8 +312,8 @@ def main() -> None:
     parser.add_argument(
         "--treatments",
         nargs="*",
-        default=["center"],
-        help="score after each of these as well, centred on the corpus scored (center)",
+        default=["center", "center,whiten"],
+        help="score after each of these as well, centred on the corpus scored (%(default)s)",
     )
     parser.add_argument(
         "--rounds", type=int, default=1, help="train the rows of --config in so many rounds (1)"
@@ -327,7 +338,7 @@ def main() -> None:
     }
     configs = options.config or [ROOT / "conf" / f"{name}.yaml" for name in ("context", "speaker")]
     recipes |= {path.stem: Recipe(path.resolve(), rounds=options.rounds) for path in configs}
-    baselines = ("fbank", "mfcc", "ivectors", "resemblyzer")
+    baselines = ("fbank", "statistics", "mfcc", "ivectors", "resemblyzer")
     rows = options.rows or [*baselines, *recipes]
     unknown = set(rows).difference(baselines, recipes)
     if unknown:
