@@ -107,12 +107,13 @@ def _reverb(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
 
 
 def _smooth(windows: tf.Tensor, deviation: float, random: _Random) -> tf.Tensor:
-    """A curve over the bands, about `deviation` high, for each window."""
+    """A curve over the bands, about `deviation` high, mostly a tilt, for each window."""
     bands = windows.shape[-1]
-    terms = np.cos(np.pi * np.outer(np.arange(1, COLOUR_TERMS + 1), np.arange(bands) + 0.5) / bands)
+    numbers = np.arange(1, COLOUR_TERMS + 1)
+    terms = np.cos(np.pi * np.outer(numbers, np.arange(bands) + 0.5) / bands) / numbers[:, None]
+    terms *= deviation / np.sqrt(np.square(terms).sum(axis=0).mean())
     shape = [*_each_window(windows)[:3], COLOUR_TERMS]
-    weights = random.normal(shape, deviation * np.sqrt(2 / COLOUR_TERMS))
-    return tf.matmul(weights, tf.constant(terms, tf.float32))
+    return tf.matmul(random.normal(shape), tf.constant(terms, tf.float32))
 
 
 def _noise(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
