@@ -81,6 +81,21 @@ def test_files_are_those_of_kaldis_script(tmp_path, kaldi, segments):
     assert tables(data) == before, "the source is as it was"
 
 
+def test_pipes_run_where_the_recipe_does(tmp_path, kaldi):
+    """Their paths may be relative to it; Kaldi's script asks for durations of recordings."""
+    data = write_data(tmp_path / "train", segments=True)
+    (data / "reco2dur").unlink()
+    (tmp_path / "utils").symlink_to(kaldi / "egs/wsj/s5/utils")
+    (tmp_path / "path.sh").touch()
+    durations = """pwd > asked_in; sed 's/ .*/ 2/' "${2#scp:}" > "${3#ark,t:}" """
+    path = with_programs(tmp_path / "bin", sox="exit 1", wav_to_duration=durations)
+    step = [STEP, "train", "train_sp"]
+    done = run(*step, cwd=tmp_path, KALDI_ROOT=str(kaldi), PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked_in").read_text() == f"{tmp_path}\n"
+    assert tables(tmp_path / "train_sp").keys() > tables(data).keys()
+
+
 def test_names_and_times(tmp_path):
     data = write_data(tmp_path / "data", segments=True)
     done = run(STEP, data, tmp_path / "new", KALDI_ROOT="")
