@@ -4,6 +4,7 @@ A new objective is one function and one line in `OBJECTIVES`. Each takes the mod
 embeddings of targets and contexts, as every window is embedded once a step, and forms its pairs.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -145,10 +146,15 @@ def _share(right: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(right, tf.float32))
 
 
-def _larger_class(config: Config) -> float:
-    return max(config.contexts, config.negative_samples) / (
+def _guess_class(config: Config) -> tuple[float, float]:
+    share = max(config.contexts, config.negative_samples) / (
         config.contexts + config.negative_samples
     )
+    return share, -sum(p * math.log(p) for p in (share, 1 - share) if p)
+
+
+def _guess_one_of(count: int) -> tuple[float, float]:
+    return 1 / count, math.log(count)
 
 
 @dataclass(frozen=True)
@@ -157,17 +163,17 @@ class Objective:
 
     Attributes:
         outcome: of (model, targets, contexts, negatives, taught).
-        guessed: accuracy of the best answer that does not look at the windows.
+        guessed: accuracy and loss of the best answer that does not look at the windows.
         has_teacher: whether `taught` is needed.
     """
 
     outcome: Callable[..., Outcome]
-    guessed: Callable[[Config], float]
+    guessed: Callable[[Config], tuple[float, float]]
     has_teacher: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "logistic": Objective(logistic, _larger_class),
-    "infonce": Objective(infonce, lambda config: 1 / config.batch_size),
-    "dino": Objective(dino, lambda config: 1 / config.prototypes, has_teacher=True),
+    "logistic": Objective(logistic, _guess_class),
+    "infonce": Objective(infonce, lambda config: _guess_one_of(config.batch_size)),
+    "dino": Objective(dino, lambda config: _guess_one_of(config.prototypes), has_teacher=True),
 }

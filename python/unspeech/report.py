@@ -233,39 +233,31 @@ def corpus_result(run: Path, name: str, trained_on: bool, stages: list[dict]) ->
     return result
 
 
-def add_chance_loss(log: list[dict]) -> None:
-    """Give each report the logistic loss of always answering with the share of positive pairs."""
-    for line in log:
-        share = line.get("majority_accuracy", 1)
-        if share < 1:
-            line["chance_loss"] = -share * math.log(share) - (1 - share) * math.log(1 - share)
-
-
 def training_pictures(log: list[dict]) -> list[dict]:
     """Curves of loss and accuracy against steps."""
     if not log:
         return []
     loss = plots.training_curves(
         log, [("loss", "training"), ("heldout_loss", "held-out recordings"),
-              ("chance_loss", "guessing")], "loss per pair"
+              ("chance_loss", "guessing")], "loss"
     )  # fmt: skip
     accuracy = plots.training_curves(
         log, [("accuracy", "training"), ("heldout_accuracy", "held-out recordings"),
-              ("majority_accuracy", "majority class")], "share of pairs told right"
+              ("majority_accuracy", "guessing")], "share of right answers"
     )  # fmt: skip
     return [
         picture(
             "Loss",
-            "Logistic loss of telling true contexts from windows drawn at random. A held-out loss "
-            "that rises while the training loss falls means that longer training does not help.",
+            "What training makes small: how far the answers are off. A held-out loss that rises "
+            "while the training loss falls means that longer training does not help.",
             loss,
             "Training and held-out loss against steps.",
         ),
         picture(
             "Accuracy",
-            "Share of pairs of windows told right, beside always giving the more frequent answer.",
+            "Share of right answers to which windows belong together, beside guessing.",
             accuracy,
-            "Training and held-out accuracy and the majority class's share against steps.",
+            "Training and held-out accuracy against steps, and that of guessing.",
         ),
     ]
 
@@ -311,7 +303,6 @@ def render(run: Path) -> str:
     """
     stages = read_json_lines(run / "log" / "stages.jsonl")
     log = read_json_lines(run / "model" / "train_log.jsonl")
-    add_chance_loss(log)
     trained_on = run / "model" / "trained_on.yaml"
     data = read_yaml(trained_on) if trained_on.exists() else {}
     corpus = Path(str(data.get("data", ""))).name

@@ -207,6 +207,7 @@ class Trainer:
         log = TrainLog(self.directory, int(self.step))
         limit = np.inf if max_minutes is None else 60 * max_minutes
         config = self.config
+        guessed_accuracy, guessed_loss = self.objective.guessed(config)
         sums = np.zeros(2)
         waited, steps, began = 0.0, 0, time.monotonic()
         batches = iter(self.batches())
@@ -248,7 +249,8 @@ class Trainer:
                     seconds=round(float(self.seconds), 3),
                     loss=sums[0] / steps,
                     accuracy=sums[1] / steps,
-                    majority_accuracy=self.objective.guessed(config),
+                    majority_accuracy=guessed_accuracy,
+                    chance_loss=guessed_loss,
                     heldout_loss=heldout_loss,
                     heldout_accuracy=heldout_accuracy,
                     best=best,
