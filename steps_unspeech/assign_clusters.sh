@@ -21,11 +21,12 @@ dir=$3
 
 vectors=$(vectors_of "$1")
 require_files "$clusters/clusters.json" "$clusters/members.npz" ${utt2spk:+"$utt2spk"}
-begin_step "$dir/clusters.json" min_probability="$min_probability" outliers="$outliers" -- \
+options=(--min-probability "$min_probability" --outliers "$outliers")
+begin_step "$dir/clusters.json" "${options[@]}" -- \
   "$vectors" "$clusters/clusters.json" ${utt2spk:+"$utt2spk"}
 
 $cmd "$dir/log/assign.log" \
-  python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" --out "$dir" \
-  --min-probability "$min_probability" --outliers "$outliers" ${utt2spk:+--utt2spk "$utt2spk"}
+  python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
+  ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/clusters.json"
 finish_step "$dir/clusters.json"

@@ -14,7 +14,10 @@ utt2spk=           # gold speakers, for scores
 min_cluster_size=3,5,8,12,20   # settings to try
 min_samples=1,2,3,5,8          # settings to try
 cluster_selection_method=eom   # the most stable clusters, or the smallest: leaf
-metric=cosine      # or euclidean, on vectors as they are
+cluster_selection_epsilon=0.0  # distance below which clusters are not split
+metric=cosine      # or euclidean, cityblock, chebyshev, on vectors as they are
+normalize=false    # scale vectors to unit length with those, too
+half_index=-1      # take of each vector the values from this index on; -1: all
 algorithm=auto     # exact, approximate, or by the number of utterances
 seed=1
 overwrite=false    # try again, even if it was done otherwise
@@ -25,14 +28,14 @@ dir=$2
 
 vectors=$(vectors_of "$1")
 [ -z "$utt2spk" ] || require_files "$utt2spk"
-begin_step "$dir/grid.tsv" min_cluster_size="$min_cluster_size" min_samples="$min_samples" \
-  cluster_selection_method="$cluster_selection_method" metric="$metric" algorithm="$algorithm" \
-  seed="$seed" -- "$vectors" ${utt2spk:+"$utt2spk"}
+options=(--min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
+  --cluster-selection-method "$cluster_selection_method"
+  --cluster-selection-epsilon "$cluster_selection_epsilon" --metric "$metric"
+  --normalize "$normalize" --half-index "$half_index" --algorithm "$algorithm" --seed "$seed")
+begin_step "$dir/grid.tsv" "${options[@]}" -- "$vectors" ${utt2spk:+"$utt2spk"}
 
 $cmd "$dir/log/grid.log" \
-  python3 -m unspeech.cluster_grid --embeddings "$vectors" --out "$dir" \
-  --min-cluster-size "$min_cluster_size" --min-samples "$min_samples" \
-  --cluster-selection-method "$cluster_selection_method" --metric "$metric" \
-  --algorithm "$algorithm" --seed "$seed" ${utt2spk:+--utt2spk "$utt2spk"}
+  python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
+  ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/grid.tsv" "$dir/grid.png"
 finish_step "$dir/grid.tsv"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Score embeddings against gold speakers: scores.json, det.png, distances.png, tsne.png.
+# Score embeddings against gold speakers: scores.json, det.png, distances.png, tsne.png. An .scp or
+# .ark file serves in place of a directory.
 #
 # Usage: steps_unspeech/evaluate.sh [options] <embedding-or-ivector-dir> <utt2spk> <out-dir>
 #  e.g.: steps_unspeech/evaluate.sh exp/embeddings_dev data/dev/utt2spk exp/eval_dev
@@ -11,7 +12,12 @@ cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory, to score and to colour as well
 cohort=            # embedding directory to normalise scores with: of training speech, treated alike
 cohort_top=300     # how many of the cohort count for an utterance, the nearest ones
-seed=1             # of the t-SNE picture
+metric=cosine      # or euclidean, on vectors as they are
+normalize=false    # scale vectors to unit length with that, too
+half_index=-1      # take of each vector the values before this index; -1: all
+max_spks=-1        # speakers to score; -1: all
+random_seed=42     # of the choice of max_spks
+seed=1             # of samples and of the t-SNE picture
 overwrite=false    # score again, even if it was done otherwise
 
 . parse_options.sh
@@ -21,17 +27,19 @@ dir=$3
 
 vectors=$(vectors_of "$1")
 require_files "$utt2spk" ${clusters:+"$clusters/clusters.json"}
-options=(seed="$seed") normalise=()
+options=(--metric "$metric" --normalize "$normalize" --half-index "$half_index"
+  --max-spks "$max_spks" --random-seed "$random_seed" --seed "$seed")
+others=
 if [ -n "$cohort" ]; then
   others=$(vectors_of "$cohort")
-  options+=(cohort="md5:$(file_key "$others")" cohort_top="$cohort_top")
-  normalise=(--cohort "$others" --cohort-top "$cohort_top")
+  options+=(--cohort-top "$cohort_top")
 fi
-begin_step "$dir/scores.json" "${options[@]}" -- "$vectors" "$utt2spk" \
+begin_step "$dir/scores.json" "${options[@]}" \
+  ${others:+cohort="md5:$(file_key "$others")"} -- "$vectors" "$utt2spk" \
   ${clusters:+"$clusters/clusters.json"}
 
 $cmd "$dir/log/evaluate.log" \
-  python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" \
-  ${clusters:+--clusters "$clusters"} "${normalise[@]}" --seed "$seed" --out "$dir"
+  python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
+  ${clusters:+--clusters "$clusters"} ${others:+--cohort "$others"} --out "$dir"
 require_files "$dir/scores.json"
 finish_step "$dir/scores.json"

@@ -7,10 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn.cluster
 from conftest import ROOT, call, call_fails
 from shell import STEPS, run
 
 from unspeech.archives import ArkWriter
+from unspeech.cells import Cells, nearest_centroids
 from unspeech.scores import clustering_scores
 from unspeech.tables import read_table, write_table
 
@@ -97,6 +99,64 @@ def test_bad_input(corpus, tmp_path):
     assert not (tmp_path / "clusters/clusters.json").exists()
 
 
+def test_search_in_cells_finds_what_all_distances_show():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(900, 8)).astype(np.float32)
+    vectors[600:] = vectors[:300]  # copies: distance 0
+    cells = np.sort(rng.integers(20, size=900))
+    order = rng.permutation(900)  # number of the vector at each place
+    index = Cells(vectors[order], order.astype(np.int32), np.searchsorted(cells, np.arange(1, 21)))
+    everywhere = np.tile(np.arange(20), (900, 1))
+    distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
+    ids, found = index.search(vectors, everywhere, 5)
+    assert found == pytest.approx(np.sort(distances, axis=1)[:, :5], abs=1e-5)
+    assert np.take_along_axis(distances, ids.astype(int), 1) == pytest.approx(found, abs=1e-5)
+
+    components = (np.arange(900) % 3).astype(np.int32)
+    distances[components[:, None] == components] = np.inf
+    ids, found = index.search(vectors, everywhere, 5, (components, components))
+    assert found == pytest.approx(np.sort(distances, axis=1)[:, :5], abs=1e-5)
+
+    ids, found = index.search(vectors[:2], np.zeros((2, 1), int), 100)
+    size = index.ends[0]
+    assert (ids[:, size:] == -1).all()
+    assert np.isinf(found[:, size:]).all()
+    assert sorted(ids[0, :size]) == sorted(order[:size])
+
+    nearest = nearest_centroids(vectors[:300], vectors[:600], 3)
+    distances = np.linalg.norm(vectors[:300, None] - vectors[:600], axis=2)
+    assert (nearest == np.argsort(distances, axis=1)[:, :3]).all()
+
+
+def test_half_of_the_vectors_in_an_ark(tmp_path):
+    """Matrices in a bare ark, speakers in their second half: with and without gold speakers."""
+    vectors, gold = speakers()
+    rng = np.random.default_rng(1)
+    other = 5 * rng.normal(size=(len(vectors), 100))
+    with ArkWriter(tmp_path / "feats.ark") as writer:
+        for name, first in zip(sorted(vectors), other, strict=True):
+            rows = np.concatenate([first, vectors[name]]) + 0.1 * rng.normal(size=(4, 200))
+            writer.write(name, rows)
+    write_table(tmp_path / "gold", gold)
+    options = ("--half_index", 100)
+    cluster = (STEPS / "cluster.sh", *options, tmp_path / "feats.ark", tmp_path / "half")
+    assert run(*cluster).returncode == 0
+    utt2spk = read_table(tmp_path / "half/utt2spk")
+    assert agreement(gold, utt2spk) == 1
+    assert not (tmp_path / "half/scores.json").exists()
+
+    ark = ("--embeddings", tmp_path / "feats.ark", "--utt2spk", tmp_path / "gold")
+    for algorithm in ("exact", "approximate"):
+        out = ("--out", tmp_path / algorithm, "--algorithm", algorithm)
+        call("cluster", *ark, *out, "--half_index", 100)
+        assert json.loads((tmp_path / algorithm / "scores.json").read_text())["ari"] == 1
+    call("cluster", *ark, "--out", tmp_path / "whole")
+    assert json.loads((tmp_path / "whole/scores.json").read_text())["ari"] < 1
+    for wrong in (200, 0, -3):
+        message = call_fails("cluster", *ark, "--out", tmp_path / "none", "--half_index", wrong)
+        assert "half-index" in message
+
+
 def agreement(one: dict, other: dict) -> float:
     """ARI of two {utterance: cluster}."""
     names = sorted(one)
@@ -159,6 +219,8 @@ def test_goes_on_after_kills(many, tmp_path):
         program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for line in program.stdout:
             name = line.partition(":")[0]
+            if line.endswith(" left\n"):  # progress
+                continue
             if name in finished:
                 assert "there already" in line
             if name == phase:
@@ -170,6 +232,67 @@ def test_goes_on_after_kills(many, tmp_path):
         finished.append(phase)
     assert program.returncode == 0
     assert made(tmp_path) == made(many[0] / "approximate")
+
+
+def test_dbscan(many, tmp_path):
+    folder, vectors, _ = many
+    options = ("--embeddings", folder, "--cluster_algorithm", "DBSCAN", "--dbscan_eps", 0.75)
+    for algorithm in ("exact", "approximate"):
+        out = ("--out", tmp_path / algorithm, "--algorithm", algorithm)
+        call("cluster", *options, *out)
+    exact, approximate = (read_table(tmp_path / n / "utt2spk") for n in ("exact", "approximate"))
+    unit = np.array([vectors[u] / np.linalg.norm(vectors[u]) for u in exact], np.float32)
+    labels = sklearn.cluster.DBSCAN(eps=0.75, min_samples=3).fit_predict(unit)
+    assert 10 < labels.max() < 150
+    labels = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
+    assert agreement(exact, dict(zip(exact, labels, strict=True))) == 1
+    assert agreement(exact, approximate) > 0.99
+    again = ("--embeddings", folder, "--clusters", tmp_path / "approximate")
+    call("assign", *again, "--out", tmp_path / "again")
+    assert agreement(read_table(tmp_path / "again/utt2spk"), approximate) > 0.95
+    message = call_fails("cluster", *options[:-1], 0, "--out", tmp_path / "none")
+    assert "--dbscan-eps is 0" in message
+
+
+def test_kmeans(corpus, tmp_path):
+    embeddings, gold = corpus
+    options = ("--embeddings", embeddings, "--cluster_algorithm", "kmeans", "--n_clusters")
+    for out, threads, seed in (("a", 1, 3), ("b", 2, 3), ("c", 2, 4)):
+        settings = (17, "--threads", threads, "--seed", seed)
+        call("cluster", *options, *settings, "--out", tmp_path / out)
+    one, same = (read_table(tmp_path / out / "utt2spk") for out in "ab")
+    assert one == same
+    summary = json.loads((tmp_path / "a/clusters.json").read_text())
+    assert (summary["clusters"], summary["outliers"]) == (17, 0)
+    assert agreement(gold, one) > 0.9
+    again = ("--embeddings", embeddings, "--clusters", tmp_path / "a", "--out", tmp_path / "again")
+    call("assign", *again)
+    assert read_table(tmp_path / "again/utt2spk") == one
+    for wrong in (0, 102):
+        message = call_fails("cluster", *options, wrong, "--out", tmp_path / "none")
+        assert "between 1 and the 101 utterances" in message
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock", "chebyshev"])
+def test_metrics_and_normalisation(tmp_path, metric):
+    """Vectors of all lengths: only the normalised ones show the speakers."""
+    vectors, gold = speakers()
+    rng = np.random.default_rng(0)
+    write_vectors(tmp_path, {u: v * 10 ** rng.uniform(-2, 2) for u, v in vectors.items()})
+    scores = {}
+    for normalize in ("true", "false"):
+        options = ("--metric", metric, "--normalize", normalize, "--out", tmp_path / normalize)
+        call("cluster", "--embeddings", tmp_path, *options)
+        scores[normalize] = agreement(gold, read_table(tmp_path / normalize / "utt2spk"))
+    assert scores["true"] > 0.9
+    assert scores["false"] < 0.5
+    again = ("--clusters", tmp_path / "true", "--out", tmp_path / "again")
+    call("assign", "--embeddings", tmp_path, *again)
+    assert agreement(gold, read_table(tmp_path / "again/utt2spk")) > 0.9
+    if metric != "euclidean":
+        approximate = ("--algorithm", "approximate", "--out", tmp_path / "none")
+        message = call_fails("cluster", "--embeddings", tmp_path, *options[:2], *approximate)
+        assert "takes --metric cosine or euclidean" in message
 
 
 def test_grid_uses_the_graph(many, capsys):

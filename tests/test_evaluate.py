@@ -1,6 +1,7 @@
 """Evaluation: figures against their definitions, and the program on good and bad input."""
 
 import json
+import random
 import sys
 from itertools import combinations
 
@@ -47,7 +48,7 @@ def corpus(tmp_path_factory):
     write_embeddings(directory, dict(zip(names, vectors, strict=True)))
     write_table(directory / "utt2spk", {name: name.split("-")[0] for name in names})
     clusters = {name: f"c{min(2, speaker)}" for name, speaker in zip(names, gold, strict=True)}
-    clusters[names[0]] = "o0"
+    clusters[names[0]] = "o000000"
     del clusters[names[-1]]
     write_table(directory / "clusters/utt2spk", clusters)
     return directory
@@ -190,6 +191,57 @@ def test_evaluation_of_a_few_matrices(tmp_path):
     utterances, vectors = load_embeddings(tmp_path / "embedding.ark")
     mean = arrays["a-2"].mean(axis=0)
     assert vectors[utterances.index("a-2")] == pytest.approx(mean / np.linalg.norm(mean))
+
+
+def test_euclidean_scores_and_halves(corpus, tmp_path):
+    """Cosines are those of unit vectors; lengths and the second half count when they are asked."""
+    utterances, vectors = load_embeddings(corpus)
+    rng = np.random.default_rng(0)
+    lengths = 10 ** rng.uniform(-1, 1, size=(len(vectors), 1))
+    noise = 10 * rng.normal(size=vectors.shape)
+    arrays = np.concatenate([lengths * vectors, noise], axis=1)
+    write_embeddings(tmp_path, dict(zip(utterances, arrays, strict=True)))
+    write_table(tmp_path / "utt2spk", read_table(corpus / "utt2spk"))
+
+    def eer(*options):
+        return evaluate(tmp_path, tmp_path / "out", *options)["eer"]
+
+    half, euclidean = ("--half_index", vectors.shape[1]), ("--metric", "euclidean")
+    expected = evaluate(corpus, tmp_path / "out")["eer"]
+    assert eer(*half) == pytest.approx(expected)
+    assert eer(*half, *euclidean, "--normalize", "true") == pytest.approx(expected)
+    distances = np.linalg.norm((lengths * vectors)[:, None] - lengths * vectors, axis=2)
+    pairs = np.triu_indices(len(vectors), k=1)
+    same = np.array([a[:2] == b[:2] for a in utterances for b in utterances])
+    false, true, _ = roc_curve(same.reshape(distances.shape)[pairs], -distances[pairs])
+    got = eer(*half, *euclidean)
+    assert got == pytest.approx(100 * np.interp(0, false + true - 1, false), abs=1)
+    assert got > expected + 5
+    assert eer() > expected + 5
+
+
+def test_some_speakers(corpus, tmp_path, capsys):
+    utt2spk = read_table(corpus / "utt2spk")
+    chosen = random.Random(7).sample(sorted(set(utt2spk.values())), 2)  # as the original program
+    got = evaluate(
+        corpus, tmp_path, "--max_spks", 2, "--random_seed", 7, "--clusters", corpus / "clusters"
+    )
+    assert f"2 speakers, seed 7: {' '.join(chosen)}" in capsys.readouterr().out
+    assert (got["speakers"], got["utterances"]) == (2, 10)
+    assert evaluate(corpus, tmp_path, "--max_spks", 100)["speakers"] == 4
+    options = ("--embeddings", corpus, "--utt2spk", corpus / "utt2spk", "--out", tmp_path / "none")
+    assert "--max-spks is 0" in call_fails("evaluate", *options, "--max_spks", 0)
+
+
+def test_one_new_utterance_in_a_cluster_is_no_outlier(corpus, tmp_path):
+    utterances = list(read_table(corpus / "utt2spk"))
+    clusters = dict.fromkeys(utterances, "c00001") | {
+        utterances[0]: "c00002",
+        utterances[1]: "o000003",
+    }
+    write_table(tmp_path / "clusters/utt2spk", clusters)
+    got = evaluate(corpus, tmp_path, "--clusters", tmp_path / "clusters")
+    assert (got["clusters"], got["outliers"]) == (2, 1)
 
 
 def test_a_wrong_utt2spk_is_refused(corpus, tmp_path):

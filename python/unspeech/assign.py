@@ -8,28 +8,48 @@ not split from others yet at that distance: then it is an outlier.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
-import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-import faiss
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
-from unspeech.cluster import (
+from unspeech.cells import nearest_centroids
+from unspeech.cluster_files import (
+    OUTLIER,
     add_outliers_option,
     cluster_means,
-    join_nearest,
-    speaker_names,
+    clusters_parser,
+    name_speakers,
+    nearest_cluster,
+    read_input,
     write_clusters,
 )
 from unspeech.errors import UnspeechError, run_program
-from unspeech.hierarchy import OUTLIER
-from unspeech.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_option, store_vectors
-from unspeech.tables import speakers_of
+from unspeech.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_option
+
+Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
+
+
+def search_in_cells(graph: Graph) -> Search:
+    """A search for queries' neighbours among a graph's vectors, in the cells that are nearest."""
+    cells, centroids = graph.cells(), graph.centroids()
+    visits = min(PROBES, len(centroids))
+    return lambda queries, count: cells.search(
+        queries, nearest_centroids(queries, centroids, visits), count
+    )
+
+
+def search_exactly(graph: Graph, settings: dict) -> Search:
+    """The same among all vectors, by any metric."""
+    metric = "euclidean" if settings["metric"] == "cosine" else settings["metric"]
+    index = NearestNeighbors(metric=metric, algorithm="brute").fit(graph.vectors())
+    return lambda queries, count: index.kneighbors(queries, count)[::-1]
 
 
 def assign(
-    graph: Graph, members: dict[str, np.ndarray], new: Graph, min_samples: int
+    graph: Graph, members: dict[str, np.ndarray], new: Graph, settings: dict
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the cluster of each new vector.
 
@@ -37,23 +57,21 @@ def assign(
         graph: of the clustered vectors.
         members: `labels` and `core` of the clustered vectors, `births` and `deaths` of clusters.
         new: graph folder with the new vectors.
+        settings: of the clustering.
     Returns:
         (new,) int64 cluster or OUTLIER; (new,) probability.
     """
     labels, core = members["labels"], members["core"]
     births, deaths = members["births"], members["deaths"]
-    old, vectors = graph.vectors(), new.vectors()
-    count = min(max(NEIGHBOURS, min_samples), len(old))
-    index = graph.index() if (graph.folder / "index.json").exists() else None
-    if index is None:
-        index = faiss.IndexFlatL2(old.shape[1])
-        index.add(np.ascontiguousarray(old))
+    vectors, min_samples = new.vectors(), settings["min_samples"]
+    count = min(max(NEIGHBOURS, min_samples), len(labels))
+    if settings["algorithm"] == "approximate":
+        neighbours, size = search_in_cells(graph), graph.search_size()
     else:
-        index.nprobe = min(PROBES, index.nlist)
+        neighbours, size = search_exactly(graph, settings), CHUNK
 
     def search(start: int) -> tuple[np.ndarray, np.ndarray]:
-        squares, ids = index.search(np.ascontiguousarray(vectors[start : start + CHUNK]), count)
-        distances = np.where(ids < 0, np.inf, np.sqrt(np.maximum(squares, 0)))
+        ids, distances = neighbours(vectors[start : start + size], count)
         reach = np.maximum(np.maximum(distances, core[ids]), distances[:, min_samples - 1, None])
         reach[(labels[ids] == OUTLIER) | (ids < 0)] = np.inf
         nearest = reach.argmin(axis=1)
@@ -66,21 +84,16 @@ def assign(
             probability = np.fmin(1, density / deaths[cluster])
         return np.where(joins, cluster, OUTLIER), np.where(joins, probability, 0)
 
-    starts = range(0, len(vectors), CHUNK)
-    results = list(new.map("assign", search, starts, [CHUNK] * len(starts)))
+    starts = range(0, len(vectors), size)
+    results = list(new.map("assign", search, starts, [size] * len(starts)))
     return tuple(np.concatenate(arrays) for arrays in zip(*results, strict=True))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--embeddings", required=True, help="directory, scp or ark of new vectors")
+    parser = clusters_parser(__doc__)
     parser.add_argument("--clusters", required=True, type=Path, help="existing clusters directory")
-    parser.add_argument("--out", required=True, type=Path, help="clusters directory to make")
-    parser.add_argument("--utt2spk", help="gold speakers, for scores only")
     parser.add_argument(
-        *("--min-probability", "--min_probability"),
+        "--min-probability",
         type=float,
         default=0.0,
         help="an utterance whose probability is lower is an outlier",
@@ -101,30 +114,30 @@ def main() -> None:
     if (members["labels"] == OUTLIER).all():
         raise UnspeechError(f"{options.clusters}: it has no clusters that could be joined")
     graph = Graph(options.clusters / "graph", options.threads)
-    new = Graph(options.out / "graph", options.threads)
-    store_vectors(new, options.embeddings, settings["metric"])
+    new, utterances, gold = read_input(options, settings)
     dims = new.vectors().shape[1], graph.vectors().shape[1]
     if dims[0] != dims[1]:
         raise UnspeechError(
             f"{options.embeddings}: dimension {dims[0]}, but {dims[1]} in {options.clusters}; "
             "embed with the same model"
         )
-    utterances = new.utterances()
-    gold = speakers_of(utterances, options.utt2spk) if options.utt2spk else None
-    labels, probabilities = assign(graph, members, new, settings["min_samples"])
+    means = None
+    if settings["cluster_algorithm"] == "kmeans" or options.outliers == "nearest":
+        means = cluster_means(graph.vectors(), members["labels"])
+    if settings["cluster_algorithm"] == "kmeans":
+        nowhere = np.full(len(utterances), OUTLIER)
+        labels = nearest_cluster(new.vectors(), nowhere, means)
+        probabilities = np.ones(len(utterances))
+    else:
+        labels, probabilities = assign(graph, members, new, settings)
     unsure = probabilities < options.min_probability
     labels[unsure], probabilities[unsure] = OUTLIER, 0
-    settled = labels
-    if options.outliers == "nearest":
-        means = cluster_means(graph.vectors(), members["labels"])
-        settled = join_nearest(new.vectors(), labels, means)
-    names = speaker_names(
-        settled, summary["clusters"], options.outliers == "leave-out", summary["outliers"]
+    names = name_speakers(
+        *(labels, summary["clusters"], options.outliers, new.vectors(), means),
+        first_outlier=summary["outliers"],
     )
-    kept = {n: v for n, v in vars(options).items() if n != "threads"} | {
-        name: settings[name] for name in ("metric", "min_samples", "min_cluster_size")
-    }
-    write_clusters(options.out, utterances, labels, probabilities, names, kept, gold)
+    own = {name: value for name, value in vars(options).items() if name != "threads"}
+    write_clusters(options.out, utterances, labels, probabilities, names, settings | own, gold)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,22 @@ Leaves `grid.png` and `grid.tsv`, a line a setting: with gold speakers (`--utt2s
 without the stability of clusters, 0 to 1 each, on average.
 """
 
-import argparse
 import io
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from unspeech.cluster import (
     add_algorithm_options,
-    check_sizes,
-    find_clusters,
+    hdbscan_clusters,
+    hdbscan_settings,
     make_graph,
 )
+from unspeech.cluster_files import OUTLIER, clusters_parser, read_input
 from unspeech.errors import run_program
-from unspeech.hierarchy import OUTLIER, Clustering, single_linkage
-from unspeech.neighbours import Graph, store_vectors
+from unspeech.hierarchy import Clustering, single_linkage
 from unspeech.scores import clustering_scores
-from unspeech.tables import atomic_write, speakers_of
+from unspeech.tables import atomic_write
 
 SCORES = ("ari", "nmi", "pairwise_f1")
 
@@ -77,52 +75,29 @@ def numbers(text: str) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
-    parser.add_argument("--out", required=True, type=Path, help="clusters directory")
-    parser.add_argument("--utt2spk", help="gold speakers, for scores")
-    parser.add_argument(
-        *("--min-cluster-size", "--min_cluster_size"), type=numbers, default=[3, 5, 8, 12, 20]
-    )
-    parser.add_argument("--min-samples", "--min_samples", type=numbers, default=[1, 2, 3, 5, 8])
+    parser = clusters_parser(__doc__)
+    parser.add_argument("--min-cluster-size", type=numbers, default=[3, 5, 8, 12, 20])
+    parser.add_argument("--min-samples", type=numbers, default=[1, 2, 3, 5, 8])
     add_algorithm_options(parser)
     options = parser.parse_args()
 
-    check_sizes(options.min_cluster_size[0], options.min_samples[0])
-    graph = Graph(options.out / "graph", options.threads)
     print(f"Trying settings on {options.embeddings}, seed {options.seed}", flush=True)
-    store_vectors(graph, options.embeddings, options.metric)
-    gold = None
-    if options.utt2spk:
-        gold = np.unique(speakers_of(graph.utterances(), options.utt2spk), return_inverse=True)[1]
-    approximate = make_graph(
-        graph,
-        options.embeddings,
-        options,
-        options.min_cluster_size[-1],
-        options.min_samples[-1],
-    )
+    graph, _, speakers = read_input(options, vars(options))
+    gold = np.unique(speakers, return_inverse=True)[1] if speakers else None
+    sizes, samples = options.min_cluster_size, options.min_samples
+    metric = make_graph(graph, options, sizes[-1], samples[-1])
     rows = []
-    for min_samples in options.min_samples:
-        linkage = single_linkage(graph, min_samples) if approximate else None
-        for min_cluster_size in options.min_cluster_size:
-            found = find_clusters(
-                graph,
-                approximate,
-                min_cluster_size,
-                min_samples,
-                options.cluster_selection_method,
-                options.cluster_selection_epsilon,
-                linkage,
-            )
+    for min_samples in samples:
+        linkage = None if metric else single_linkage(graph, min_samples)
+        for min_cluster_size in sizes:
+            settings = hdbscan_settings(options, min_cluster_size, min_samples)
+            found = hdbscan_clusters(graph, settings, metric, linkage)
             row = {"min_cluster_size": min_cluster_size, "min_samples": min_samples}
             rows.append(row | point(found, gold))
             print(
                 *(f"{name} {value:.4g}" for name, value in rows[-1].items()), sep="  ", flush=True
             )
-    shown = ("ari", "pairwise_f1", "clusters") if options.utt2spk else ("clusters", "stability")
+    shown = ("ari", "pairwise_f1", "clusters") if speakers else ("clusters", "stability")
     with atomic_write(options.out / "grid.png", "wb") as file:
         file.write(picture(rows, shown))
     with atomic_write(options.out / "grid.tsv") as file:

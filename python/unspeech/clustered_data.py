@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.archives import ArkWriter, iterate_arrays
+from unspeech.cluster_files import OUTLIER, nearest_cluster
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -43,8 +44,6 @@ def nearest_clusters(clusters: Mapping[str, str], sizes: Counter, path: str) -> 
     Raises:
         UnspeechError: when the vectors are not of the utterances that were clustered.
     """
-    from unspeech.cluster import OUTLIER, nearest_cluster  # takes seconds; only this needs it
-
     utterances, vectors = load_embeddings(path)
     if set(utterances) != set(clusters):
         one = min(set(utterances) ^ set(clusters))

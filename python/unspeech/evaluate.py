@@ -6,23 +6,26 @@
 Leaves scores.json, det.png, distances.png and tsne.png.
 """
 
-import argparse
 import json
+import random
 import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from unspeech.cluster_files import is_outlier
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.scores import (
     adaptive_sides,
     clustering_scores,
+    euclidean_sides,
     score_trials,
     verification_scores,
 )
 from unspeech.tables import atomic_write, read_table, speakers_of
-from unspeech.vectors import load_embeddings
+from unspeech.vectors import add_vector_options, load_embeddings
 
 TSNE_UTTERANCES = 2000
 COHORT = 10_000  # utterances of the cohort that are used
@@ -30,8 +33,6 @@ COHORT = 10_000  # utterances of the cohort that are used
 
 def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
     """The cluster of each utterance in a clusters directory, "" for outliers.
-
-    An utterance that is alone in its cluster, or that was left out, is an outlier.
 
     Raises:
         UnspeechError: when the clusters are of other utterances than these.
@@ -43,18 +44,29 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
             f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
             "score these with clusters made from them"
         )
-    sizes = dict(zip(*np.unique(list(table.values()), return_counts=True), strict=True))
     names = [table.get(utterance, "") for utterance in utterances]
-    return np.array([name if sizes.get(name, 0) > 1 else "" for name in names])
+    return np.array(["" if is_outlier(name) else name for name in names])
 
 
-def load_cohort(directory: str, dim: int, seed: int) -> np.ndarray:
+def choose_speakers(utt2spk: str, most: int, seed: int) -> list[str]:
+    """Draw `most` of the speakers, or all if there are fewer; the same as the original program.
+
+    Raises:
+        UnspeechError: when `most` is no number of speakers.
+    """
+    if most < 1:
+        raise UnspeechError(f"--max-spks is {most}; it must be -1, for all, or at least 2")
+    speakers = sorted(set(read_table(utt2spk).values()))
+    return random.Random(seed).sample(speakers, min(most, len(speakers)))
+
+
+def load_cohort(directory: str, part: slice, dim: int, seed: int) -> np.ndarray:
     """(cohort, dim) float32 of unit length: up to `COHORT` of a directory's vectors, drawn.
 
     Raises:
         UnspeechError: when their dimension is not `dim`.
     """
-    _, vectors = load_embeddings(directory)
+    _, vectors = load_embeddings(directory, part=part)
     if vectors.shape[1] != dim:
         raise UnspeechError(
             f"{directory}: dimension {vectors.shape[1]}, but {dim} in --embeddings; embed and "
@@ -93,9 +105,7 @@ def table_of(scores: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument(
         "--embeddings", required=True, help="directory of embeddings or i-vectors, .scp or .ark"
     )
@@ -107,22 +117,37 @@ def main() -> None:
         "are (adaptive symmetric normalisation)",
     )
     parser.add_argument(
-        *("--cohort-top", "--cohort_top"),
+        "--cohort-top",
         type=int,
         default=300,
         help="how many of the cohort count, the nearest ones",
     )
     parser.add_argument("--out", required=True, type=Path, help="output directory")
+    half = "take of each vector the values before this index; -1: all"
+    add_vector_options(parser, half, metrics=("cosine", "euclidean"))
+    parser.add_argument("--max-spks", type=int, default=-1, help="speakers to score; -1: all")
+    parser.add_argument("--random-seed", type=int, default=42, help="of the choice of --max-spks")
     parser.add_argument("--seed", type=int, default=1, help="of samples and of t-SNE")
     options = parser.parse_args()
 
-    utterances, vectors = load_embeddings(options.embeddings)
+    cosine = options.metric == "cosine"
+    if options.cohort and not cosine:
+        raise UnspeechError("--cohort normalises cosines: use it with --metric cosine")
+    part = slice(None if options.half_index == -1 else options.half_index)
+    unit = cosine or options.normalize == "true"
+    utterances, vectors = load_embeddings(options.embeddings, unit, part)
     gold = np.array(speakers_of(utterances, options.utt2spk))
     clusters = clusters_of(utterances, options.clusters) if options.clusters else None
+    if options.max_spks != -1:
+        chosen = choose_speakers(options.utt2spk, options.max_spks, options.random_seed)
+        print(f"{len(chosen)} speakers, seed {options.random_seed}: {' '.join(chosen)}", flush=True)
+        kept = np.flatnonzero(np.isin(gold, chosen))
+        utterances, vectors, gold = [utterances[i] for i in kept], vectors[kept], gold[kept]
+        clusters = None if clusters is None else clusters[kept]
     print(f"Scoring {len(utterances)} utterances, seed {options.seed}", flush=True)
-    firsts, seconds = vectors, None
+    firsts, seconds = (vectors, None) if cosine else euclidean_sides(vectors)
     if options.cohort:
-        cohort = load_cohort(options.cohort, vectors.shape[1], options.seed)
+        cohort = load_cohort(options.cohort, part, vectors.shape[1], options.seed)
         try:
             firsts, seconds = adaptive_sides(vectors, cohort, options.cohort_top)
         except ValueError as error:
@@ -135,6 +160,7 @@ def main() -> None:
     if options.cohort:
         scores |= {"cohort": len(cohort), "cohort_top": options.cohort_top}
     scores |= {"utterances": len(utterances), "speakers": len(np.unique(gold))}
+    scores["metric"] = options.metric
     if clusters is not None:
         outliers = int(np.sum(clusters == ""))
         scores |= clustering_scores(gold, each_outlier_alone(clusters), outliers)
@@ -147,7 +173,7 @@ def main() -> None:
     count = min(TSNE_UTTERANCES, len(utterances))
     shown = np.sort(rng.choice(len(utterances), count, replace=False))
     of_all = f"{count:,} of {len(utterances):,}" if count < len(utterances) else f"all {count:,}"
-    score = "normalised score" if options.cohort else "cosine"
+    score = "normalised score" if options.cohort else "cosine" if cosine else "1 - d² / 2"
     title = f"t-SNE of {of_all} utterances, seed {options.seed}"
     pictures = {
         "det.png": plots.det_curve(trials, scores["eer"], scores["min_dcf"], score),

@@ -8,11 +8,9 @@ Source: Campello, Moulavi, Sander, "Density-based clustering based on hierarchic
 estimates", 2013; McInnes, Healy, "Accelerated hierarchical density based clustering", 2017.
 """
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import faiss
 import hdbscan
 import numpy as np
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
@@ -20,10 +18,11 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.cluster._hierarchical_fast import single_linkage_label
 
-from unspeech.neighbours import CHUNK, PROBES, Graph, search_cells
+from unspeech.cells import nearest_centroids
+from unspeech.cluster_files import OUTLIER
+from unspeech.neighbours import PROBES, Graph
 from unspeech.tables import atomic_write
 
-OUTLIER = -1  # label
 LINK_SAMPLES = 5  # min_samples by which missing links are looked for, whatever it is later
 LINKS = 8  # links of an utterance to others outside its component
 ROUNDS = 3  # searches for links; afterwards only for components that have none
@@ -46,6 +45,16 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What HDBSCAN calls a cluster."""
+
+    min_cluster_size: int
+    min_samples: int  # neighbours of an utterance, itself not counted
+    method: str  # "eom", the most stable clusters, or "leaf", the smallest
+    epsilon: float  # distance below which clusters are not split
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Flat clusters, numbered in the order of their first utterances."""
 
@@ -56,15 +65,14 @@ class Clustering:
     deaths: np.ndarray  # (clusters,) 1 / distance at which its last members part
 
 
-def exact_clusters(
-    vectors: np.ndarray, min_cluster_size: int, min_samples: int, method: str, epsilon: float
-) -> Clustering:
-    """Cluster few vectors with all their distances, Euclidean."""
+def exact_clusters(vectors: np.ndarray, settings: Settings, metric: str) -> Clustering:
+    """Cluster few vectors with all their distances, by a metric of scikit-learn."""
     model = hdbscan.HDBSCAN(
-        min_cluster_size=min_cluster_size,
-        min_samples=min_samples,
-        cluster_selection_method=method,
-        cluster_selection_epsilon=epsilon,
+        min_cluster_size=settings.min_cluster_size,
+        min_samples=settings.min_samples,
+        cluster_selection_method=settings.method,
+        cluster_selection_epsilon=settings.epsilon,
+        metric=metric,
         algorithm="generic",
     )
     labels = model.fit_predict(np.asarray(vectors, np.float64))
@@ -73,32 +81,40 @@ def exact_clusters(
     )
 
 
-def tree_clusters(
-    linkage: np.ndarray, min_cluster_size: int, method: str, epsilon: float
-) -> Clustering:
+def tree_clusters(linkage: np.ndarray, settings: Settings) -> Clustering:
     """Condense a single-linkage tree and select clusters from it.
 
     Args:
         linkage: (utterances - 1, 4) as of `single_linkage`.
-        method: "eom", the most stable clusters, or "leaf", the smallest.
-        epsilon: distance below which clusters are not split.
     """
-    condensed = condense_tree(linkage, min_cluster_size)
-    stability = compute_stability(condensed)
-    flat = get_clusters(condensed, stability, method, cluster_selection_epsilon=epsilon)
+    condensed = condense_tree(linkage, settings.min_cluster_size)
+    flat = get_clusters(
+        condensed,
+        compute_stability(condensed),
+        settings.method,
+        cluster_selection_epsilon=settings.epsilon,
+    )
     return _clustering(condensed, *flat)
 
 
-def _clustering(
-    condensed: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, stabilities: np.ndarray
-) -> Clustering:
+def in_order(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number clusters in the order of their first utterances.
+
+    Returns:
+        (utterances,) labels; (clusters,) each one's place among the old ones.
+    """
     clusters, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     inliers = clusters != OUTLIER
     order = np.argsort(first[inliers])
     rank = np.full(len(clusters), OUTLIER)
     rank[np.flatnonzero(inliers)[order]] = np.arange(len(order))
-    labels = rank[inverse]
+    return rank[inverse], order
 
+
+def _clustering(
+    condensed: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, stabilities: np.ndarray
+) -> Clustering:
+    labels, order = in_order(labels)
     is_point = condensed["child_size"] == 1
     points, nodes = condensed[is_point], condensed[~is_point]
     deaths = np.zeros(len(order))
@@ -126,7 +142,7 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
     Returns:
         (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
     """
-    ids, distances, core = _neighbours(graph, min_samples)
+    ids, distances, core = neighbours_of(graph, min_samples)
     with np.load(graph.folder / "links.npz") as arrays:
         links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
     edges = _known_forest(ids, distances, core) + _reach(links, core)
@@ -134,7 +150,7 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
     return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
 
 
-def _neighbours(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The graph's neighbours and distances, and each utterance's core distance."""
     ids = np.load(graph.folder / "ids.npy", mmap_mode="r")
     distances = np.load(graph.folder / "distances.npy", mmap_mode="r")
@@ -196,14 +212,13 @@ def find_links(graph: Graph) -> None:
     made_from = {"neighbours": graph.made_from("neighbours"), "links": LINKS, "rounds": ROUNDS}
 
     def make() -> None:
-        ids, distances, core = _neighbours(
+        ids, distances, core = neighbours_of(
             graph, min(LINK_SAMPLES, graph.made_from("neighbours")["neighbours"])
         )
         forest = _known_forest(ids, distances, core)
         # No edge that is not known yet is shorter than this, for each utterance.
         bounds = np.maximum(core, distances[:, -1])
         links = []
-        index = graph.index()
         for turn in range(100):
             if turn < ROUNDS:
                 components, shortest = _components(forest, bounds)
@@ -215,16 +230,9 @@ def find_links(graph: Graph) -> None:
             queries = np.flatnonzero(bounds < shortest[components])
             if not queries.size:
                 break
-            index.nprobe = min(PROBES << turn, index.nlist)
-            found = Edges(
-                *map(
-                    np.concatenate,
-                    zip(
-                        *_search_outside(graph, index, components, queries, bounds, core, turn),
-                        strict=True,
-                    ),
-                )
-            )
+            limits = shortest[components]
+            links_found = _search_outside(graph, components, queries, limits, bounds, core, turn)
+            found = Edges(*map(np.concatenate, zip(*links_found, strict=True)))
             links.append(found)
             forest = _forest(_distinct(forest + _reach(found, core), len(core)), len(core))
         edges = sum(links, forest[:0])
@@ -279,9 +287,9 @@ def _matrix(edges: Edges, count: int) -> csr_array:
 
 def _search_outside(
     graph: Graph,
-    index: faiss.IndexIVFFlat,
     components: np.ndarray,
     queries: np.ndarray,
+    limits: np.ndarray,
     bounds: np.ndarray,
     core: np.ndarray,
     turn: int,
@@ -291,41 +299,28 @@ def _search_outside(
     Args:
         components: (utterances,).
         queries: utterances whose links are searched for.
+        limits: (utterances,) length of the shortest way out that its component knows: after the
+            first turn, only shorter ones are searched for.
         bounds: (utterances,) raised here for the queries.
+        turn: each visits twice as many cells as the one before.
     """
-    vectors, cells = graph.vectors(), graph.cells()
-    members = np.argsort(components, kind="stable")
-    ends = np.cumsum(np.bincount(components))
-    queries = queries[np.argsort(components[queries], kind="stable")]
-    groups = np.split(queries, np.flatnonzero(np.diff(components[queries])) + 1)
-    pieces = [g[i : i + CHUNK] for g in groups for i in range(0, len(g), CHUNK)]
-    sizes = np.array([len(piece) for piece in pieces])
-    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // CHUNK)) + 1
-    tasks = [pieces[a:b] for a, b in zip([0, *cuts], [*cuts, len(pieces)], strict=True) if a < b]
-    local = threading.local()
+    vectors, centroids = graph.vectors(), graph.centroids()
+    cells, nearest = graph.cells(), graph.nearest_cells()
+    visits = min(PROBES << turn, len(centroids))
+    size = max(1, graph.search_size() * PROBES // visits)
 
-    def search(task: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        if not hasattr(local, "allowed"):
-            local.allowed = np.full(-(-len(components) // 8), 255, np.uint8)
-        results = []
-        for piece in task:
-            component = components[piece[0]]
-            own = members[ends[component - 1] if component else 0 : ends[component]]
-            np.bitwise_and.at(local.allowed, own >> 3, ~(1 << (own & 7)).astype(np.uint8))
-            nearby = cells[piece]
-            if turn > 0:
-                nearby = index.quantizer.search(vectors[piece], index.nprobe)[1]
-            squares, ids = search_cells(index, vectors[piece], nearby, LINKS, local.allowed)
-            local.allowed[own >> 3] = 255
-            results.append((piece, ids, np.sqrt(np.maximum(squares, 0))))
-        return results
+    def search(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        own = vectors[some]
+        visited = nearest_centroids(own, centroids, visits) if turn else nearest[some]
+        apart = components[some], components
+        return cells.search(own, visited, LINKS, apart, limits[some] if turn else None)
 
-    work = [sum(len(piece) for piece in task) for task in tasks]
-    for results in graph.map(f"links, round {turn + 1}", search, tasks, work):
-        for piece, ids, lengths in results:
-            found = ids >= 0
-            far = np.where(found.all(axis=1), lengths[:, -1], np.inf)
-            some = found[:, 0]
-            bounds[piece[some]] = np.maximum(core[piece], far)[some]
-            rows = np.broadcast_to(piece[:, None], ids.shape)[found].astype(np.int32)
-            yield rows, ids[found].astype(np.int32), lengths[found].astype(np.float64)
+    chunks = [queries[start : start + size] for start in range(0, len(queries), size)]
+    results = graph.map(f"links, round {turn + 1}", search, chunks, [len(some) for some in chunks])
+    for some, (ids, lengths) in zip(chunks, results, strict=True):
+        least = np.minimum(lengths[:, -1], limits[some] if turn else np.inf)
+        nothing = (ids[:, 0] < 0) & np.isinf(least)  # more cells may hold something
+        bounds[some] = np.where(nothing, bounds[some], np.maximum(core[some], least))
+        found = ids >= 0
+        rows = np.broadcast_to(some[:, None], ids.shape)[found].astype(np.int32)
+        yield rows, ids[found], lengths[found].astype(np.float64)

@@ -6,8 +6,9 @@
 The first command prepares what all jobs of the second share; `unspeech.cluster` does alone what
 is missing. The folder holds:
     vectors.npy, utterances   the vectors, memory-mapped, and their names
-    index.faiss               inverted file: vectors by their nearest centroid, their cell
+    centroids.npy             of the cells: a vector belongs to that of its nearest centroid
     cells.npy                 the cells nearest to each utterance
+    by_cell.npy, members.npy  the vectors in the order of their cells, and their numbers
     neighbours.<block>.npz    nearest neighbours of a block of utterances
     links.npz                 nearest connections between the graph's components, see `hierarchy`
     <phase>.json              what the phase's files were made from; written last
@@ -22,19 +23,26 @@ import math
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
+from unspeech.options import OptionParser
 from unspeech.tables import atomic_write
-from unspeech.vectors import embeddings_file, load_embeddings, locate_vectors, read_vectors
+from unspeech.vectors import (
+    add_vector_options,
+    embeddings_file,
+    load_embeddings,
+    locate_vectors,
+    read_vectors,
+)
 
 NEIGHBOURS = 16  # of each utterance in the graph, at least; more if min_samples asks for more
 CELL = 250  # utterances a cell of the inverted file, on average, while they are few
@@ -42,8 +50,9 @@ CELLS = 4  # of the root of their number when they are many: each is compared wi
 PROBES = 8  # cells searched for an utterance's neighbours
 TRAINING_SHARE = 40  # vectors a centroid is trained on
 TRAINING_ROUNDS = 4
-CHUNK = 1024  # queries of one search
-BLOCK = 1 << 16  # queries of one file of neighbours
+VISITORS = 64  # queries of one search that visit a cell, on average
+CHUNK = 1024  # queries of one search, at least
+BLOCK = 1 << 16  # queries of one file of neighbours, and of one search at most
 
 
 @contextmanager
@@ -91,11 +100,23 @@ class Graph:
     def utterances(self) -> list[str]:
         return (self.folder / "utterances").read_text(encoding="utf-8").split("\n")[:-1]
 
-    def cells(self) -> np.ndarray:
+    def centroids(self) -> np.ndarray:
+        return np.load(self.folder / "centroids.npy")
+
+    def nearest_cells(self) -> np.ndarray:
         return np.load(self.folder / "cells.npy", mmap_mode="r")
 
-    def index(self) -> faiss.IndexIVFFlat:
-        return faiss.read_index(str(self.folder / "index.faiss"))
+    def cells(self) -> Cells:
+        sizes = np.bincount(self.nearest_cells()[:, 0], minlength=len(self.centroids()))
+        vectors, members = (
+            np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("by_cell", "members")
+        )
+        return Cells(vectors, members, np.cumsum(sizes))
+
+    def search_size(self) -> int:
+        """Queries of one search: few enough for its memory, so many that cells see several."""
+        wanted = VISITORS * len(self.centroids()) // PROBES
+        return min(BLOCK, max(CHUNK, 1 << wanted.bit_length()))
 
     def map(self, what: str, function: Callable, items: Iterable, sizes: list[int]) -> Iterator:
         """Yield function(item) in order, each in one thread of several; show progress.
@@ -106,12 +127,7 @@ class Graph:
         """
         started = shown = time.time()
         done, total = 0, sum(sizes)
-        with (
-            threadpool_limits(1, "blas"),
-            ThreadPoolExecutor(
-                self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)
-            ) as pool,
-        ):
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
             for result, size in zip(pool.map(function, items), sizes, strict=True):
                 yield result
                 done += size
@@ -122,39 +138,52 @@ class Graph:
                     print(f"{what}: {100 * done / total:.0f} %, {left:.0f} s left", flush=True)
 
 
-def store_vectors(graph: Graph, embeddings: str | Path, metric: str) -> None:
+def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> None:
     """Phase `vectors`: copy the vectors to a memory-mapped file.
 
     Args:
         embeddings: directory, scp or ark.
-        metric: "cosine" scales vectors to length 1; "euclidean" leaves them as they are.
+        settings: `metric` and `normalize`, which say whether vectors are scaled to length 1, and
+            `half_index`, before which they are cut off.
     """
     path = embeddings_file(embeddings)
     where = locate_vectors(path)
     sources = sorted({path, *([where.archive] if where else [])})
-    made_from = {"metric": metric, "files": {str(s.resolve()): _state(s) for s in sources}}
+    unit = settings["metric"] == "cosine" or settings["normalize"] == "true"
+    cut = settings["half_index"]
+    part = slice(None) if cut == -1 else slice(cut, None)
+    made_from = {
+        "unit": unit,
+        "half_index": cut,
+        "files": {str(s.resolve()): _state(s) for s in sources},
+    }
     graph.folder.mkdir(parents=True, exist_ok=True)
 
     def make() -> None:
         if where:
-            utterances, unit = where.utterances, metric == "cosine"
+            utterances = where.utterances
             blocks = (
-                read_vectors(path, where, slice(i, i + BLOCK), unit)
+                read_vectors(path, where, slice(i, i + BLOCK), unit, part)
                 for i in range(0, len(utterances), BLOCK)
             )
-            shape = (len(utterances), where.dim)
+            shape = (len(utterances), len(range(where.dim)[part]))
         else:
-            utterances, vectors = load_embeddings(path, unit=metric == "cosine")
+            utterances, vectors = load_embeddings(path, unit, part)
             blocks, shape = [vectors], vectors.shape
-        with atomic_write(graph.folder / "vectors.npy", "wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in blocks:
-                file.write(block.data)
+        write_array(graph.folder / "vectors.npy", "<f4", shape, blocks)
         with atomic_write(graph.folder / "utterances") as file:
             file.writelines(f"{u}\n" for u in utterances)
 
     graph.phase("vectors", made_from, make)
+
+
+def write_array(path: Path, kind: str, shape: tuple, blocks: Iterable[np.ndarray]) -> None:
+    """Write an array in parts, as an npy file."""
+    with atomic_write(path, "wb") as file:
+        header = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, kind).data)
 
 
 def _state(path: Path) -> list[int]:
@@ -164,29 +193,22 @@ def _state(path: Path) -> list[int]:
 
 def build_index(graph: Graph, seed: int) -> None:
     """Phase `index`: centroids by k-means on a sample, and the cells of all vectors."""
-    made_from = {"vectors": graph.made_from("vectors"), "probes": PROBES, "seed": seed}
+    vectors = graph.vectors()
+    count = len(vectors)
+    cells = min(-(-count // CELL), math.ceil(CELLS * math.sqrt(count)))
+    made_from = {"vectors": graph.made_from("vectors"), "cells": cells, "probes": PROBES}
 
     def make() -> None:
-        vectors = graph.vectors()
-        count, dim = vectors.shape
-        most = min(-(-count // CELL), math.ceil(CELLS * math.sqrt(count)))
-        centroids = _train_centroids(graph, vectors, most, seed)
-        quantizer = faiss.IndexFlatL2(dim)
-        quantizer.add(centroids)
-        index = faiss.IndexIVFFlat(quantizer, dim, len(centroids))
+        centroids = _train_centroids(graph, vectors, cells, seed)
         probes = min(PROBES, len(centroids))
-        cells = np.concatenate(list(_nearest(graph, "index", vectors, centroids, probes)))
-        with atomic_write(graph.folder / "cells.npy", "wb") as file:
-            np.save(file, cells)
-        with threadpool_limits(1):
-            for start in range(0, count, BLOCK):
-                rows = slice(start, start + BLOCK)
-                block, own = np.ascontiguousarray(vectors[rows]), cells[rows, 0].astype(np.int64)
-                index.add_core(len(block), faiss.swig_ptr(block), None, faiss.swig_ptr(own))
-        with atomic_write(graph.folder / "index.faiss", "wb") as file:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        nearest = np.concatenate(list(nearest_cells(graph, "index", vectors, centroids, probes)))
+        order = np.argsort(nearest[:, 0], kind="stable").astype(np.int32)
+        for name, array in (("centroids", centroids), ("cells", nearest), ("members", order)):
+            write_array(graph.folder / f"{name}.npy", array.dtype.str, array.shape, [array])
+        blocks = (vectors[order[start : start + BLOCK]] for start in range(0, count, BLOCK))
+        write_array(graph.folder / "by_cell.npy", "<f4", vectors.shape, blocks)
 
-    graph.phase("index", made_from, make)
+    graph.phase("index", made_from | {"seed": seed}, make)
 
 
 def _train_centroids(graph: Graph, vectors: np.ndarray, cells: int, seed: int) -> np.ndarray:
@@ -197,7 +219,7 @@ def _train_centroids(graph: Graph, vectors: np.ndarray, cells: int, seed: int) -
     centroids = sample[rng.choice(size, cells, replace=False)]
     for turn in range(TRAINING_ROUNDS):
         what = f"index, round {turn + 1}"
-        nearest = np.concatenate(list(_nearest(graph, what, sample, centroids, 1)))[:, 0]
+        nearest = np.concatenate(list(nearest_cells(graph, what, sample, centroids, 1)))[:, 0]
         order = np.argsort(nearest, kind="stable")
         filled, starts = np.unique(nearest[order], return_index=True)
         sums = np.add.reduceat(sample[order], starts, axis=0)
@@ -205,15 +227,14 @@ def _train_centroids(graph: Graph, vectors: np.ndarray, cells: int, seed: int) -
     return centroids
 
 
-def _nearest(
+def nearest_cells(
     graph: Graph, what: str, vectors: np.ndarray, centroids: np.ndarray, count: int
 ) -> Iterator[np.ndarray]:
     """Yield the nearest centroids of each chunk of vectors, (CHUNK, count) int32."""
     starts = range(0, len(vectors), CHUNK)
 
     def search(start: int) -> np.ndarray:
-        queries = np.ascontiguousarray(vectors[start : start + CHUNK])
-        return faiss.knn(queries, centroids, count)[1].astype(np.int32)
+        return nearest_centroids(vectors[start : start + CHUNK], centroids, count)
 
     yield from graph.map(what, search, starts, [CHUNK] * len(starts))
 
@@ -247,18 +268,17 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
     ]
     if not blocks:
         return
-    index, cells = graph.index(), graph.cells()
-    index.nprobe = cells.shape[1]
+    cells, nearest, size = graph.cells(), graph.nearest_cells(), graph.search_size()
     chunks = [
-        (start, min(start + CHUNK, len(vectors)))
+        (start, min(start + size, (block + 1) * BLOCK, len(vectors)))
         for block in blocks
-        for start in range(block * BLOCK, min((block + 1) * BLOCK, len(vectors)), CHUNK)
+        for start in range(block * BLOCK, min((block + 1) * BLOCK, len(vectors)), size)
     ]
 
     def search(chunk: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        start, end = chunk
-        squares, ids = search_cells(index, vectors[start:end], cells[start:end], neighbours + 1)
-        return without_self(squares, ids, np.arange(start, end))
+        rows = slice(*chunk)
+        found = cells.search(vectors[rows], nearest[rows], neighbours + 1)
+        return without_self(*found, np.arange(*chunk))
 
     found: list[tuple[np.ndarray, np.ndarray]] = []
     results = graph.map("neighbours", search, chunks, [end - start for start, end in chunks])
@@ -271,49 +291,17 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
             found = []
 
 
-def search_cells(
-    index: faiss.IndexIVFFlat,
-    queries: np.ndarray,
-    cells: np.ndarray,
-    count: int,
-    allowed: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest vectors in given cells; faiss' own wrapper has no selection there.
-
-    Args:
-        queries: (queries, dim).
-        cells: (queries, index.nprobe).
-        count: neighbours wanted.
-        allowed: a bit for each vector of the index, in bytes; all by default.
-    Returns:
-        (queries, count) squared distances and int64 ids, -1 where there are too few.
-    """
-    queries = np.ascontiguousarray(queries)
-    cells = cells.astype(np.int64)
-    unused = np.empty(cells.shape, np.float32)  # distances to centroids
-    squares = np.empty((len(queries), count), np.float32)
-    ids = np.empty((len(queries), count), np.int64)
-    chosen = faiss.IDSelectorBitmap(allowed) if allowed is not None else None
-    params = faiss.SearchParametersIVF(sel=chosen, nprobe=index.nprobe) if chosen else None
-    arrays = (faiss.swig_ptr(array) for array in (cells, unused, squares, ids))
-    index.search_preassigned_c(len(queries), faiss.swig_ptr(queries), count, *arrays, False, params)
-    return squares, ids
-
-
 def without_self(
-    squares: np.ndarray, ids: np.ndarray, own: np.ndarray
+    ids: np.ndarray, distances: np.ndarray, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn a search's result into neighbours without the query: ids and distances.
+    """Drop each query from among its neighbours.
 
-    A query with many exact copies may not be among its own neighbours: the last goes then.
+    A query with many exact copies may not be among them: the last goes then.
     """
     keep = ids != own[:, None]
     keep[keep.all(axis=1), -1] = False
     shape = (len(ids), ids.shape[1] - 1)
-    ids = ids[keep].reshape(shape).astype(np.int32)
-    distances = np.sqrt(np.maximum(squares[keep].reshape(shape), 0))
-    distances[ids < 0] = np.inf
-    return ids, distances
+    return ids[keep].reshape(shape), distances[keep].reshape(shape)
 
 
 def join_blocks(graph: Graph, neighbours: int) -> None:
@@ -324,13 +312,10 @@ def join_blocks(graph: Graph, neighbours: int) -> None:
     def make() -> None:
         search_blocks(graph, neighbours)
         count = len(graph.vectors())
+        files = [block_file(graph, key, block) for block in range(-(-count // BLOCK))]
         for name, kind in (("ids", "<i4"), ("distances", "<f4")):
-            with atomic_write(graph.folder / f"{name}.npy", "wb") as file:
-                header = {"descr": kind, "fortran_order": False, "shape": (count, neighbours)}
-                np.lib.format.write_array_header_1_0(file, header)
-                for block in range(-(-count // BLOCK)):
-                    with np.load(block_file(graph, key, block)) as arrays:
-                        file.write(np.ascontiguousarray(arrays[name]).data)
+            blocks = (np.load(file)[name] for file in files)
+            write_array(graph.folder / f"{name}.npy", kind, (count, neighbours), blocks)
 
     graph.phase("neighbours", key, make)
     for old in graph.folder.glob("neighbours.*.npz"):
@@ -338,16 +323,12 @@ def join_blocks(graph: Graph, neighbours: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["index", "search"])
     parser.add_argument("--graph", required=True, type=Path, help="folder of the graph")
     parser.add_argument("--embeddings", help="for index: directory, scp or ark")
     add_graph_options(parser)
-    parser.add_argument(
-        *("--min-samples", "--min_samples"), type=int, default=1, help="for search: as of cluster"
-    )
+    parser.add_argument("--min-samples", type=int, default=1, help="for search: as of cluster")
     parser.add_argument("--job", type=int, default=1, help="for search: which of the jobs this is")
     parser.add_argument("--jobs", type=int, default=1, help="for search: how many there are")
     options = parser.parse_args()
@@ -355,7 +336,7 @@ def main() -> None:
     if options.kind == "index":
         if options.embeddings is None:
             raise UnspeechError("index needs --embeddings")
-        store_vectors(graph, options.embeddings, options.metric)
+        store_vectors(graph, options.embeddings, vars(options))
         build_index(graph, options.seed)
     elif not 1 <= options.job <= options.jobs:
         raise UnspeechError(f"--job is {options.job}; it must lie between 1 and {options.jobs}")
@@ -366,13 +347,8 @@ def main() -> None:
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
     """The options of the programs that make a graph."""
-    parser.add_argument(
-        "--metric",
-        choices=["cosine", "euclidean"],
-        default="cosine",
-        help="cosine: Euclidean distance of vectors scaled to unit length",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the sample that cells come from")
+    add_vector_options(parser, "take of each vector the values from this index on; -1: all")
+    parser.add_argument("--seed", type=int, default=1, help="of whatever is drawn at random")
     add_threads_option(parser)
 
 

@@ -144,6 +144,24 @@ def adaptive_sides(
     )
 
 
+def euclidean_sides(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors whose dot products are 1 - d² / 2, where d is the Euclidean distance of a pair.
+
+    That is the cosine if vectors have unit length.
+
+    Args:
+        vectors: (utterances, dim) float32.
+    Returns:
+        two (utterances, dim + 2) float32, for the first and the second of a pair.
+    """
+    shifts = (1 - np.square(vectors).sum(axis=1, keepdims=True)) / 2
+    ones = np.ones_like(shifts)
+    return (
+        np.concatenate([vectors, shifts, ones], axis=1),
+        np.concatenate([vectors, ones, shifts], axis=1),
+    )
+
+
 def score_trials(
     vectors: np.ndarray, speakers: np.ndarray, seed: int = 1, seconds: np.ndarray | None = None
 ) -> Trials:
@@ -158,7 +176,8 @@ def score_trials(
         vectors: (utterances, dim) float32.
         speakers: (utterances,) speaker of each, any dtype that sorts.
         seed: of the sample.
-        seconds: (utterances, dim) of an utterance as the second of a pair, see `adaptive_sides`.
+        seconds: (utterances, dim) of an utterance as the second of a pair, where that
+            differs: see `adaptive_sides`, `euclidean_sides`.
     Raises:
         ValueError: with fewer than two speakers, or no speaker with two utterances: an error rate
             would be undefined.

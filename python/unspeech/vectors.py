@@ -1,5 +1,6 @@
 """Embeddings as clustering and evaluation take them: one unit-length vector an utterance."""
 
+import argparse
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -12,16 +13,52 @@ from unspeech.errors import UnspeechError
 from unspeech.tables import read_table
 
 SCP_NAMES = ("embedding.scp", "ivector_online.scp")
+METRICS = ("cosine", "euclidean", "cityblock", "chebyshev")  # scipy's names
+_WHOLE = slice(None)
 
 
-def load_embeddings(path: str | Path, unit: bool = True) -> tuple[list[str], np.ndarray]:
-    """Load one unit-length vector an utterance; matrices are averaged over time.
+def add_vector_options(
+    parser: argparse.ArgumentParser, half: str, metrics: tuple[str, ...] = METRICS
+) -> None:
+    """What is taken of each vector, and how vectors are compared.
+
+    Args:
+        half: what `--half-index` does.
+        metrics: to choose from.
+    """
+    parser.add_argument(
+        "--metric",
+        choices=metrics,
+        default="cosine",
+        help="distance; cosine: the Euclidean distance of vectors scaled to unit length",
+    )
+    parser.add_argument(
+        "--normalize",
+        choices=["true", "false"],
+        default="false",
+        help="scale vectors to unit length with the other metrics, too",
+    )
+    parser.add_argument("--half-index", type=_half_index, default=-1, help=half)
+
+
+def _half_index(text: str) -> int:
+    index = int(text)
+    if index < 1 and index != -1:
+        raise argparse.ArgumentTypeError("it must be -1, for none, or at least 1")
+    return index
+
+
+def load_embeddings(
+    path: str | Path, unit: bool = True, part: slice = _WHOLE
+) -> tuple[list[str], np.ndarray]:
+    """Load one vector an utterance; matrices are averaged over time.
 
     Args:
         path: directory with embedding.scp or ivector_online.scp, or an .scp or .ark file.
         unit: whether to scale vectors to unit length.
+        part: what is taken of each vector, before that.
     Returns:
-        the utterances in the file's order, and (utterances, dim) float32 of unit length.
+        the utterances in the file's order, and (utterances, dim) float32.
     Raises:
         UnspeechError: naming the utterance that occurs twice, whose dimension differs, or that
             has no direction because it is empty, zero or not finite.
@@ -33,10 +70,11 @@ def load_embeddings(path: str | Path, unit: bool = True) -> tuple[list[str], np.
     for utterance, array in iterate_arrays(path):
         row = len(utterances)
         if row == 0:
-            vectors = np.empty((rows, array.shape[-1]), np.float32)
+            dim = array.shape[-1]
+            vectors = np.empty((rows, len(range(dim)[part])), np.float32)
         elif row == len(vectors):  # an ark does not say how many it holds
             vectors = np.concatenate([vectors, np.empty_like(vectors)])
-        vectors[row] = _vector(utterance, array, vectors.shape[1], path, unit)
+        vectors[row] = _vector(utterance, array, dim, path, unit, part)
         utterances.append(utterance)
     if len(set(utterances)) < len(utterances):
         twice = Counter(utterances).most_common(1)[0][0]
@@ -59,7 +97,9 @@ def embeddings_file(path: str | Path) -> Path:
     raise UnspeechError(f"{path}: holds neither {' nor '.join(SCP_NAMES)}; embed utterances first")
 
 
-def _vector(utterance: str, array: np.ndarray, dim: int, path: Path, unit: bool) -> np.ndarray:
+def _vector(
+    utterance: str, array: np.ndarray, dim: int, path: Path, unit: bool, part: slice
+) -> np.ndarray:
     where = f"{path}: utterance '{utterance}'"
     if not array.size:
         raise UnspeechError(f"{where}: its vector is empty; leave it out, or embed it again")
@@ -70,6 +110,9 @@ def _vector(utterance: str, array: np.ndarray, dim: int, path: Path, unit: bool)
             f"{where}: its shape is {array.shape}, the vectors before have dimension {dim}; "
             "embed all utterances with one model"
         )
+    array = array[part]
+    if len(array) in {0, dim} and part != _WHOLE:
+        raise UnspeechError(f"{where}: --half-index must lie between 1 and {dim - 1}")
     length = np.linalg.norm(array.astype(np.float64))
     if not np.isfinite(length) or length == 0:
         what = "is zero" if length == 0 else "holds NaN or infinite values"
@@ -122,21 +165,24 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
     return VectorPlaces(utterances, archive, places + _HEADER, dim)
 
 
-def read_vectors(path: Path, places: VectorPlaces, rows: slice, unit: bool) -> np.ndarray:
+def read_vectors(
+    path: Path, places: VectorPlaces, rows: slice, unit: bool, part: slice = _WHOLE
+) -> np.ndarray:
     """Read some of the vectors.
 
     Args:
         path: the scp file, for the error message.
-        unit: whether to scale them to unit length.
+        unit, part: as of `load_embeddings`.
     Returns:
         (rows, dim) float32.
     Raises:
         UnspeechError: naming the utterance whose vector is zero or not finite.
     """
     data = np.memmap(places.archive, np.uint8, "r")
-    numbers = data[places.offsets[rows, None] + np.arange(4 * places.dim)].view("<f4")
+    whole = data[places.offsets[rows, None] + np.arange(4 * places.dim)].view("<f4")
+    numbers = whole[:, part]
     lengths = np.linalg.norm(numbers.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
     if bad.size:
-        _vector(places.utterances[rows][bad[0]], numbers[bad[0]], places.dim, path, unit)
+        _vector(places.utterances[rows][bad[0]], whole[bad[0]], places.dim, path, unit, part)
     return (numbers / lengths).astype(np.float32) if unit else numbers

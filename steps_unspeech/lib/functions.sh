@@ -155,7 +155,7 @@ differences() {
     }' <(echo "$1") "$2"
 }
 
-# begin_step <last-output> [name=value ...] [-- file ...]
+# begin_step <last-output> [name=value | --name value ...] [-- file ...]
 # Ends the script when the output is complete already, or with an error when it was made from
 # something else. With overwrite=true in the script, forgets the old output first.
 begin_step() {
@@ -166,7 +166,12 @@ begin_step() {
   made=$state.made_from making=$state.making_from
   now=$(
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
-      echo "${1%%=*} ${1#*=}"
+      if [[ $1 == --* ]]; then
+        echo "${1#--} $2"
+        shift
+      else
+        echo "${1%%=*} ${1#*=}"
+      fi
       shift
     done
     while [ $# -gt 1 ]; do

@@ -3,15 +3,18 @@
     PYTHONPATH=python python3 tests/bench/cluster.py scale --sizes 10000,100000,1000000 --plot a.png
     PYTHONPATH=python python3 tests/bench/cluster.py beside --size 20000 [--overlap 0.1]
     PYTHONPATH=python python3 tests/bench/cluster.py beside --embeddings DIR --utt2spk GOLD
+    PYTHONPATH=python python3 tests/bench/cluster.py assign --size 20000
     PYTHONPATH=python python3 tests/bench/cluster.py libraries --size 100000
 
 `scale` clusters generated vectors of several sizes. `beside` compares with other packages,
 `libraries` libraries of nearest neighbours, where they are installed: pip install fast_hdbscan
-evoc pynndescent usearch hnswlib. Every figure is a line of JSON; every run is a process of its own.
+evoc faiss-cpu pynndescent usearch hnswlib. `assign` lets one half join the clusters of the other.
+Every figure is a line of JSON; every run is a process of its own.
 """
 
 import argparse
 import importlib.util
+import io
 import json
 import multiprocessing
 import os
@@ -21,10 +24,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
+from unspeech.neighbours import Graph, build_index, join_blocks
 from unspeech.scores import clustering_scores
 from unspeech.tables import read_table
 from unspeech.vectors import load_embeddings
@@ -123,11 +128,8 @@ def write(folder: Path, blocks) -> None:
 def cluster(folder: Path, gold: np.ndarray, *options: str) -> dict:
     """Run the program on an embedding directory: seconds and memory (MB) of each phase, scores."""
     out = folder / "clusters"
-    command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", str(folder)]
     started, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    log = subprocess.run(
-        [*command, "--out", str(out), *options], check=True, capture_output=True, text=True
-    ).stdout
+    log = program("cluster", "--embeddings", folder, "--out", out, *options)
     result = {"seconds": round(time.time() - started, 1)}
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
@@ -137,6 +139,12 @@ def cluster(folder: Path, gold: np.ndarray, *options: str) -> dict:
     result["megabytes"] = max(memory for _, memory in phases.values())
     names = list(read_table(out / "utt2spk").values())
     return result | scored(gold, np.unique(names, return_inverse=True)[1]) | {"phases": phases}
+
+
+def program(name: str, *options) -> str:
+    """Run a program of the library; returns what it prints."""
+    command = [sys.executable, "-m", f"unspeech.{name}", *map(str, options)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def scored(gold: np.ndarray, labels: np.ndarray) -> dict:
@@ -167,21 +175,53 @@ def plot(results: list[dict], path: Path) -> None:
     from matplotlib.figure import Figure
 
     sizes = np.array([r["size"] for r in results])
-    figure = Figure(figsize=(6, 4), dpi=150)
+    figure = Figure(figsize=(6, 4), dpi=110)
     axes = figure.subplots()
     seconds = np.array([r["seconds"] for r in results])
     axes.loglog(sizes, seconds, "ko-", label="all")
-    for phase in ("index", "neighbours", "links", "tree", "clusters"):
+    for phase in ("vectors", "index", "neighbours", "links", "tree", "clusters"):
         axes.loglog(sizes, [r["phases"][phase][0] for r in results], ".-", lw=1, label=phase)
-    bound = seconds[0] * (sizes / sizes[0]) ** 1.15
-    axes.loglog(sizes, bound, "k:", label="$N^{1.15}$ from the first")
-    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-    axes.set_title(f"Clustering: grows as $N^{{{exponent:.2f}}}$")
+    axes.loglog(
+        *(sizes, seconds[0] * (sizes / sizes[0]) ** 1.15, "k:"), label="$N^{1.15}$ from the first"
+    )
+    axes.set_title(f"Clustering: $N^{{{growth(sizes, seconds):.2f}}}$ from the first to the last")
+    axes.set_ylim(bottom=0.05)
     axes.set_xlabel("utterances")
     axes.set_ylabel("seconds")
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path)
+
+
+def growth(sizes: np.ndarray, seconds: np.ndarray) -> float:
+    """Exponent of N by which the first size's time becomes the last one's."""
+    return float(np.log(seconds[-1] / seconds[0]) / np.log(sizes[-1] / sizes[0]))
+
+
+def run_assign(options: argparse.Namespace) -> None:
+    """Cluster one half, let the other join it, and compare with clustering all at once."""
+    vectors, gold = corpus(options)
+    threads = ("--threads", str(options.threads))
+    half = np.random.default_rng(options.seed).permutation(len(gold)) < len(gold) // 2
+    with tempfile.TemporaryDirectory(dir=options.dir) as name:
+        folders = {part: Path(name) / part for part in ("all", "old", "new")}
+        for folder, some in zip(folders.values(), (half | True, half, ~half), strict=True):
+            folder.mkdir()
+            write(folder, [vectors[some]])
+        whole = cluster(folders["all"], gold, *threads)
+        show(what="all at once", size=len(gold), **{k: whole[k] for k in ("seconds", "ari", "nmi")})
+        cluster(folders["old"], gold[half], *threads)
+        started = time.time()
+        program(
+            *("assign", "--embeddings", folders["new"], "--clusters", folders["old"] / "clusters"),
+            *("--out", folders["new"] / "clusters", *threads),
+        )
+        seconds = round(time.time() - started, 1)
+        labels = np.empty(len(gold), object)
+        for part, some in (("old", half), ("new", ~half)):
+            labels[some] = list(read_table(folders[part] / "clusters/utt2spk").values())
+        labels = np.unique(labels.astype(str), return_inverse=True)[1]
+        show(what="second half joined", size=len(gold), seconds=seconds, **scored(gold, labels))
 
 
 def other_package(name: str, vectors: np.ndarray) -> np.ndarray:
@@ -208,12 +248,20 @@ def other_package(name: str, vectors: np.ndarray) -> np.ndarray:
 def search_library(name: str, vectors: np.ndarray, count: int) -> np.ndarray:
     """Each vector's nearest neighbours by a library, (vectors, count) ids, itself included."""
     size = len(vectors)
+    if name == "unspeech":
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+            graph = Graph(Path(folder), len(os.sched_getaffinity(0)))
+            np.save(graph.folder / "vectors.npy", vectors)
+            (graph.folder / "vectors.json").write_text("{}")
+            build_index(graph, 1)
+            join_blocks(graph, count - 1)
+            ids = np.load(graph.folder / "ids.npy")
+        return np.concatenate([np.arange(size)[:, None], ids], axis=1)
     if name in ("faiss-ivf", "faiss-hnsw"):
         import faiss
 
         if name == "faiss-ivf":
-            cells = min(size // 250, int(2.5 * size**0.5))
-            index = faiss.index_factory(DIM, f"IVF{cells},Flat")
+            index = faiss.index_factory(DIM, f"IVF{size // 250},Flat")
             index.cp.niter, index.cp.max_points_per_centroid = 4, 40
             index.train(vectors)
             index.nprobe = 8
@@ -246,14 +294,19 @@ def search_library(name: str, vectors: np.ndarray, count: int) -> np.ndarray:
 
 
 def apart(function, name: str, vectors: np.ndarray, *args) -> dict:
-    """Call function(name, vectors, …) in a process of its own: seconds, memory and result."""
+    """Call function(name, vectors, …) in a process of its own.
+
+    Returns: seconds, megabytes on top of the vectors, and result.
+    """
 
     def child(pipe) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        before = pages * resource.getpagesize() // 2**20
         function(name, vectors[:1000], *args)  # compile first
         started = time.time()
         result = function(name, vectors, *args)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        pipe.send((time.time() - started, memory, result))
+        pipe.send((time.time() - started, memory - before, result))
 
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
@@ -276,12 +329,16 @@ def installed(names: list[str]) -> list[str]:
     return [n for n in names if importlib.util.find_spec(n.partition("-")[0])]
 
 
+def corpus(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors that the options ask for, and their speakers."""
+    if not options.embeddings:
+        return generate(options.size, options.seed, options.overlap)
+    size = options.size if options.copies else 0
+    return copies(options.embeddings, options.utt2spk, size, options.seed)
+
+
 def run_beside(options: argparse.Namespace) -> None:
-    if options.embeddings:
-        size = options.size if options.copies else 0
-        vectors, gold = copies(options.embeddings, options.utt2spk, size, options.seed)
-    else:
-        vectors, gold = generate(options.size, options.seed, options.overlap)
+    vectors, gold = corpus(options)
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         write(Path(folder), [vectors])
         threads = ("--threads", str(options.threads))
@@ -303,7 +360,9 @@ def run_libraries(options: argparse.Namespace) -> None:
     some = rng.choice(len(vectors), 2000, replace=False)
     true = np.argpartition(-(vectors[some] @ vectors.T), count, axis=1)[:, :count]
     inside = np.bincount(gold)[gold[some]] >= count
-    for name in installed(["faiss-ivf", "faiss-hnsw", "pynndescent", "usearch", "hnswlib"]):
+    for name in installed(
+        ["unspeech", "faiss-ivf", "faiss-hnsw", "pynndescent", "usearch", "hnswlib"]
+    ):
         result = apart(search_library, name, vectors, count)
         ids = result.pop("result", None)
         if ids is not None:
@@ -318,7 +377,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["scale", "beside", "libraries"])
+    parser.add_argument("what", choices=["scale", "beside", "assign", "libraries"])
     parser.add_argument(
         "--sizes",
         type=lambda text: [int(word) for word in text.split(",")],
@@ -340,7 +399,12 @@ def main() -> None:
     parser.add_argument("--dir", help="folder for temporary files")
     options = parser.parse_args()
     show(seed=options.seed, threads=options.threads, cores=os.cpu_count(), load=os.getloadavg()[0])
-    {"scale": run_scale, "beside": run_beside, "libraries": run_libraries}[options.what](options)
+    {
+        "scale": run_scale,
+        "beside": run_beside,
+        "assign": run_assign,
+        "libraries": run_libraries,
+    }[options.what](options)
 
 
 if __name__ == "__main__":
