@@ -4,6 +4,7 @@
 #
 # Usage: steps_unspeech/extract.sh [options] <data-dir> <model-dir> <ivector-dir>
 #  e.g.: steps_unspeech/extract.sh --nj 4 data/dev_hires exp/model exp/ivectors_dev_hires
+# docs/ivectors.md has these options beside those of Kaldi's own steps.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
@@ -11,6 +12,11 @@ set -euo pipefail
 nj=1               # a job uses all cores of its machine
 cmd=run_local.py   # how jobs are run; see cmd.sh
 period=10          # frames from one row to the next
+causal=false       # row t from the frames up to t * period only, as when decoding online
+normalize_rows=false   # zero mean and unit variance a dimension over the training speech
+average=none       # running: mean of the rows so far of a speaker; utterance, speaker: constants
+utts_per_spk_max=-1    # with running or speaker: cut speakers into some of so many utterances
+compress=false     # a byte a number, with loss, as Kaldi stores i-vectors
 embed_opts=        # more options of the rows: "--genfeat-combine-contexts true"
 overwrite=false    # make it again, even if it was made otherwise
 
@@ -22,17 +28,42 @@ dir=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"
 feats=$(inputs_of "$data" "$model/config.yaml")
-begin_step "$dir/ivector_online.scp" period="$period" embed_opts="$embed_opts" -- "$feats" "$model/final.ie.id"
+inputs=("$feats" "$model/final.ie.id")
+read -ra rows <<< "$embed_opts"
+! $causal || rows+=(--causal true)
+! $compress || rows+=(--output-feat-format kaldi_compressed)
+if $normalize_rows; then
+  statistics=$model/row_statistics.yaml
+  [ -s "$statistics" ] || die "$statistics: no such file; make it with" \
+    "python3 -m unspeech.row_statistics --data <training-data> --model $model"
+  rows+=(--normalize-rows true) inputs+=("$statistics")
+fi
+[ "$average" = none ] || rows+=(--average "$average")
+settings=(period="$period" embed_opts="${rows[*]}")
+case $average in
+  none | utterance)
+    [ "$utts_per_spk_max" -eq -1 ] || die "--utts-per-spk-max is for --average running or speaker"
+    ;;
+  running | speaker)
+    require_files "$data/utt2spk"
+    settings+=(utts_per_spk_max="$utts_per_spk_max") inputs+=("$data/utt2spk")
+    ;;
+  *) die "--average is none, running, utterance or speaker, not '$average'" ;;
+esac
+begin_step "$dir/ivector_online.scp" "${settings[@]}" -- "${inputs[@]}"
 
-read -ra more <<< "$embed_opts"
-nj=$(split_scp "$feats" "$nj" "$dir/split")
-split=$dir/split/$(basename "$feats" .scp).JOB.scp
+job=$dir/split/$(basename "$feats" .scp).JOB
+if [[ $average =~ ^(running|speaker)$ ]]; then
+  nj=$(tied python3 -m unspeech.speakers --feats "$feats" --utt2spk "$data/utt2spk" \
+    --utts-per-spk-max "$utts_per_spk_max" --nj "$nj" --out "$dir/split")
+  rows+=(--spk2utt "$job.spk2utt")
+else
+  nj=$(split_scp "$feats" "$nj" "$dir/split")
+fi
 $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
-  once.py "$dir/ivector_online.scp" JOB "$split" \
-  python3 -m unspeech.embed ivectors --feats "$split" --data "$data" --model "$model" \
-  --period "$period" --ark "$dir/ivector_online.JOB.ark" "${more[@]}"
+  once.py "$dir/ivector_online.scp" JOB "$job.scp" \
+  python3 -m unspeech.embed ivectors --feats "$job.scp" --data "$data" --model "$model" \
+  --period "$period" --ark "$dir/ivector_online.JOB.ark" "${rows[@]}"
 
-cp "$model/final.ie.id" "$dir/final.ie.id"
-echo "$period" > "$dir/ivector_period"
 join_jobs "$dir/ivector_online.JOB.scp" "$nj" "$dir/ivector_online.scp"
 finish_step "$dir/ivector_online.scp"

@@ -62,7 +62,8 @@ for ((round = 1; round <= rounds; round++)); do
   before=$dir
 done
 
-for file in config.yaml trained_on.yaml train_log.jsonl model.weights.h5 final.ie.id; do
+for file in config.yaml trained_on.yaml train_log.jsonl row_statistics.yaml model.weights.h5 \
+  final.ie.id; do
   cp "$dir/model/$file" "$model/$file.part"
   mv "$model/$file.part" "$model/$file"
 done

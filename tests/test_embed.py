@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from conftest import call, call_fails, voices, write_features
 
-from unspeech.embed import Embedder, RowOptions, unit_mean
+from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
 from unspeech.model import load_model
+from unspeech.rows import RowOptions, unit_mean
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:

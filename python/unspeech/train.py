@@ -32,6 +32,7 @@ from unspeech.features import Corpus, MemmapOptions, load_corpus
 from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
 from unspeech.objectives import OBJECTIVES, Taught
 from unspeech.options import OptionParser
+from unspeech.row_statistics import write_row_statistics
 from unspeech.sampling import (
     Batch,
     ContextSampler,
@@ -440,6 +441,7 @@ def main() -> None:
         flush=True,
     )
     trainer.run(options.max_minutes)
+    write_row_statistics(trainer.model, corpus, directory)
     model_id = finish_model(trainer.model, directory)
     print(f"Trained model {model_id} is in {directory}")
 

@@ -1,0 +1,248 @@
+"""What the rows of an i-vector directory are: options, scale, means over time, and their id."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.config import FRAMES_A_SECOND, Config, read_yaml, setting
+from unspeech.errors import UnspeechError
+
+AVERAGES = ("none", "running", "utterance", "speaker")
+STATISTICS = "row_statistics.yaml"  # in the model directory
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What the rows of an utterance are made of. Lengths are in frames."""
+
+    genfeat_stride: int = setting(10, "frames from one row to the next")
+    causal: bool = setting(
+        False, "row t is the window that ends with frame t * stride, so that it can be had while "
+        "the speech is going on; else the window that begins there"
+    )  # fmt: skip
+    normalize_rows: bool = setting(
+        False, "zero mean and unit variance a dimension over the training speech"
+    )
+    average: str = setting(
+        "none", "running: the mean of this and all earlier rows of the utterance's speaker; "
+        "utterance, speaker: one mean in all rows"
+    )  # fmt: skip
+    max_remembered_frames: int = setting(
+        1000, "how many frames' rows a running mean takes along to a speaker's next utterance"
+    )
+    kaldi_normalize_to_input_length: bool = setting(
+        False, "fill the windows that run over the end with the last frame"
+    )
+    genfeat_interpolate_outputlength_padding: bool = setting(
+        True, "else repeat the last whole window's row to the end; without both, rows end there"
+    )
+    genfeat_combine_contexts: bool = setting(False, "append the context head's embedding")
+    genfeat_combine_fbank: bool = setting(False, "put the features of the row's frame before it")
+    genfeat_boost: bool = setting(False, "scale each utterance's embeddings to a range of about 10")
+    generate_fbank_segmentation: bool = setting(
+        False, "append how well this window goes with those one and two windows before it"
+    )
+    genfeat_kaldi_meannorm: bool = setting(
+        False, "replace all rows by their mean, scaled to unit length"
+    )
+    generate_speaker_vectors: bool = setting(False, "one row only, the mean")
+    genfeat_max_length: int = setting(
+        100_000, "frames embedded at a time; longer utterances are cut into pieces and joined"
+    )
+
+    @property
+    def both_heads(self) -> bool:
+        """Whether the context head is needed, too."""
+        return self.genfeat_combine_contexts or self.generate_fbank_segmentation
+
+
+_NOT_CAUSAL = (
+    "kaldi_normalize_to_input_length",
+    "genfeat_boost",
+    "genfeat_kaldi_meannorm",
+    "generate_speaker_vectors",
+)
+_OTHER_ROWS = (
+    "normalize_rows",
+    "genfeat_combine_contexts",
+    "genfeat_combine_fbank",
+    "genfeat_boost",
+    "genfeat_kaldi_meannorm",
+    "generate_fbank_segmentation",
+)
+
+
+def check_row_options(options: RowOptions, config: Config) -> None:
+    """Refuse options that contradict each other or the model.
+
+    Raises:
+        UnspeechError: naming the option.
+    """
+    if options.genfeat_stride < 1:
+        raise UnspeechError(
+            f"genfeat_stride must be at least 1 frame, not {options.genfeat_stride}"
+        )
+    if options.average not in AVERAGES:
+        raise UnspeechError(f"average is '{options.average}'; it can be {', '.join(AVERAGES)}")
+    if options.max_remembered_frames < 0:
+        raise UnspeechError(f"max_remembered_frames is {options.max_remembered_frames}; at least 0")
+    if options.generate_fbank_segmentation and config.window_length % options.genfeat_stride:
+        raise UnspeechError(
+            f"generate_fbank_segmentation: window_length {config.window_length} is not a "
+            f"multiple of genfeat_stride {options.genfeat_stride}"
+        )
+    later = [name for name in _NOT_CAUSAL if getattr(options, name)]
+    if options.average in ("utterance", "speaker"):
+        later.append(f"average {options.average}")
+    if options.causal and later:
+        raise UnspeechError(f"causal rows cannot know what comes later: leave out {later[0]}")
+
+
+def rows_id(model: str | Path, options: RowOptions) -> str:
+    """The `final.ie.id` of rows: that of the model, unless they are not its embeddings as they are.
+
+    Kaldi refuses to decode with i-vectors whose id is not that of those a network was trained on.
+    Rows of another scale or with other columns have another id. Rows at other times, causal ones
+    and means do not, as with Kaldi's i-vectors: a network takes them all.
+
+    Args:
+        model: model directory.
+        options: what the rows are made of.
+    Source: Kaldi's `steps/nnet2/check_ivectors_compatible.sh`.
+    """
+    model_id = (Path(model) / "final.ie.id").read_text()
+    other = [name for name in _OTHER_ROWS if getattr(options, name)]
+    if not other:
+        return model_id
+    digest = hashlib.md5(" ".join([model_id, *other]).encode(), usedforsecurity=False)
+    if options.normalize_rows:
+        digest.update((Path(model) / STATISTICS).read_bytes())
+    return digest.hexdigest() + "\n"
+
+
+@dataclass(frozen=True)
+class RowScale:
+    """Shift and scale of rows. Attributes: mean and deviation, (dim,) each."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """(rows, dim) to the same, shifted and scaled."""
+        return (rows - self.mean) / self.deviation
+
+
+def load_scale(model: str | Path, options: RowOptions) -> RowScale | None:
+    """What `normalize_rows` does to the embeddings of a model's heads; None without it.
+
+    Raises:
+        UnspeechError: when the model directory has no statistics.
+    """
+    if not options.normalize_rows:
+        return None
+    path = Path(model) / STATISTICS
+    if not path.is_file():
+        raise UnspeechError(
+            f"{path}: no such file; the model was imported or trained before there was one: run "
+            f"python3 -m unspeech.row_statistics --data <training-data> --model {model}"
+        )
+    statistics = read_yaml(path)
+    heads = ["targets"] + ["contexts"] * options.both_heads
+    mean, deviation = (
+        np.concatenate([statistics.get(f"{head}_{what}", []) for head in heads])
+        for what in ("mean", "deviation")
+    )
+    return RowScale(mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def unit_mean(rows: np.ndarray) -> np.ndarray:
+    """The mean of an utterance's rows, scaled to unit length: (rows, dim) to (dim,) float32."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    return (mean / np.linalg.norm(mean)).astype(np.float32)
+
+
+class RunningMean:
+    """The mean of all rows so far, carried from one utterance of a speaker to the next.
+
+    Args:
+        remembered: at the end of an utterance the rows so far count as at most so many.
+    Source: the adaptation state of Kaldi's `src/online2/online-ivector-feature.h`.
+    """
+
+    def __init__(self, remembered: float) -> None:
+        self._remembered = remembered
+        self._sum, self._count = 0.0, 0.0
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """(rows, dim) to (rows, dim) float32: the mean up to and with each of them."""
+        sums = self._sum + np.cumsum(rows, axis=0, dtype=np.float64)
+        counts = self._count + np.arange(1, len(rows) + 1)
+        self._sum, self._count = sums[-1], counts[-1]
+        return (sums / counts[:, None]).astype(np.float32)
+
+    def end_utterance(self) -> None:
+        """Say that the next rows are those of the speaker's next utterance."""
+        if self._count > self._remembered:
+            self._sum *= self._remembered / self._count
+            self._count = self._remembered
+
+
+def averaged(
+    utterances: Iterable[tuple[str, np.ndarray]],
+    options: RowOptions,
+    input_rate: int,
+    spk2utt: Mapping[str, str] | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Replace rows by means over time, see `RowOptions.average`.
+
+    Args:
+        utterances: (name, (rows, dim)), in any order.
+        options: which mean.
+        input_rate: frames a second that the stride counts.
+        spk2utt: {speaker: 'utterance utterance …'} for means over a speaker, in the order of time;
+            without it, each utterance is a speaker of its own.
+    Yields:
+        the same of each utterance, speaker by speaker.
+    """
+    if options.average == "none":
+        yield from utterances
+        return
+    for speaker in _by_speaker(utterances, {} if options.average == "utterance" else spk2utt or {}):
+        if options.average == "running":
+            mean = RunningMean(remembered_rows(options, input_rate))
+            for name, rows in speaker.items():
+                yield name, mean.add(rows)
+                mean.end_utterance()
+        else:
+            constant = np.concatenate(list(speaker.values())).mean(axis=0, dtype=np.float64)
+            for name, rows in speaker.items():
+                yield name, np.tile(constant.astype(np.float32), (len(rows), 1))
+
+
+def remembered_rows(options: RowOptions, input_rate: int) -> float:
+    """`max_remembered_frames`, of 10 ms, in rows."""
+    return options.max_remembered_frames * input_rate / FRAMES_A_SECOND / options.genfeat_stride
+
+
+def _by_speaker(
+    utterances: Iterable[tuple[str, np.ndarray]], spk2utt: Mapping[str, str]
+) -> Iterator[dict[str, np.ndarray]]:
+    """{utterance: rows} of each speaker, in the order of spk2utt, once they are complete."""
+    names_of = {speaker: names.split() for speaker, names in spk2utt.items()}
+    speaker_of = {name: speaker for speaker, names in names_of.items() for name in names}
+    waiting: dict[str, dict[str, np.ndarray]] = {speaker: {} for speaker in spk2utt}
+    for name, rows in utterances:
+        if name not in speaker_of:
+            yield {name: rows}
+            continue
+        speaker = speaker_of[name]
+        waiting[speaker][name] = rows
+        if len(waiting[speaker]) == len(names_of[speaker]):
+            own = waiting.pop(speaker)
+            yield {name: own[name] for name in names_of[speaker]}
+    for speaker, own in waiting.items():  # of utterances without features
+        if own:
+            yield {name: own[name] for name in names_of[speaker] if name in own}
