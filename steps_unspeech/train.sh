@@ -31,6 +31,17 @@ model=$1
 
 require_files "$config"
 feats=$(inputs_of "$data" "$config" "$train_opts")
+read -ra settings <<< "$train_opts"
+[ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
+[ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
+train=(python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}"
+  --data "$data" --dir "$model")
+if [[ $train_opts =~ --test[-_]sampling ]]; then
+  $cmd "$model/log/test_sampling.log" "${train[@]}"
+  echo "$model/sampling.png"
+  exit
+fi
+
 [ "$overwrite" = false ] || [ ! -e "$model/config.yaml" ] || rm -rf "$model"
 for state in "$model"/.final.ie.id.{made,making}_from; do
   # Training of another length is not another run: a longer one goes on from a shorter one.
@@ -43,12 +54,7 @@ done
 begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" train_opts="$train_opts" \
   -- "$feats" "$config"
 
-read -ra settings <<< "$train_opts"
-[ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
-[ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
 echo "Training; to watch: tail -f $model/log/train.log"
-$cmd "$model/log/train.log" \
-  python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}" \
-  --data "$data" --dir "$model"
+$cmd "$model/log/train.log" "${train[@]}"
 require_files "$model/model.weights.h5" "$model/final.ie.id"
 finish_step "$model/final.ie.id"

@@ -1,10 +1,12 @@
 """Extraction: rows over time, vectors of utterances, bad input."""
 
+import json
+
 import kaldiio
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import call, call_fails, voices, write_features
+from conftest import call, call_fails, tiny_options, voices, write_features
 
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
@@ -212,3 +214,74 @@ def test_output_formats(tiny_model, tiny_data, tmp_path):
         lines = np.loadtxt(tmp_path / "fea" / f"{name}.fea")
         np.testing.assert_allclose(lines[:, 0], 0.08 + 0.1 * np.arange(len(rows)), atol=1e-6)
         np.testing.assert_allclose(lines[:, 1:], rows, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def dynamic_model(tiny_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dynamic")
+    options = {"embedding_transformation": "Dynamic_LSTM", "rnn_hidden_cells": 6, "num_steps": 2}
+    call("train", "--data", tiny_data, "--dir", folder, *tiny_options(**options))
+    return folder
+
+
+def test_one_vector_a_unit(tiny_data, dynamic_model, tmp_path, capsys):
+    features = kaldiio.load_scp(str(tiny_data / "feats.scp"))
+    frames = len(features["s0-u1"])
+    ctm = tmp_path / "ali.ctm"
+    ctm.write_text(
+        "s0-u0 1 0.00 0.12 a\ns0-u0 1 0.12 0.30 b\n"
+        f"s0-u1 1 0.50 9.00 c\ns0-u1 1 {frames / 100:.2f} 0.10 d\n"
+    )
+    options = ["--output-feat-format", "unit_emb", "--ark", tmp_path / "units.ark"]
+    common = ["ivectors", "--feats", tiny_data / "feats.scp", *options]
+    call("embed", *common, "--model", dynamic_model, "--ali-ctm", ctm)
+    others = len(features) - 2
+    assert f"Embedded 3 units; {others} utterances" in capsys.readouterr().out
+    assert (tmp_path / "units.unaligned").read_text().split() == list(features)[2:]
+    model = load_model(dynamic_model)
+    windows = [features["s0-u0"][:12], features["s0-u0"][12:42], features["s0-u1"][50:]]
+    names = [["s0-u0", "a"], ["s0-u0", "b"], ["s0-u1", "c"]]
+    lines = [line.split() for line in (tmp_path / "units.emb").read_text().splitlines()]
+    for (*name, vector), expected, window in zip(lines, names, windows, strict=True):
+        assert name == expected
+        np.testing.assert_allclose(json.loads(vector), model.embed_targets(window[None])[0], 1e-4)
+
+
+def test_units_need_an_alignment_and_a_dynamic_encoder(tiny_data, tiny_model, tmp_path):
+    common = ["ivectors", "--feats", tiny_data / "feats.scp", "--model", tiny_model]
+    common += ["--output-feat-format", "unit_emb", "--ark", tmp_path / "units.ark"]
+    assert "give the units by --ali-ctm" in call_fails("embed", *common)
+    (tmp_path / "ctm").write_text("s0-u0 1 0.00 0.12 a\n")
+    message = call_fails("embed", *common, "--ali-ctm", tmp_path / "ctm")
+    assert "use a Dynamic_ one" in message
+    assert not (tmp_path / "units.emb").exists()
+
+
+def test_accuracy_on_sampled_pairs(tiny_data, tiny_model, tmp_path, capsys):
+    options = ["--feats", tiny_data / "feats.scp", "--model", tiny_model, "--test-perf"]
+
+    def measured(name, *more) -> list[str]:
+        call("embed", "utterances", *options, "--ark", tmp_path / f"{name}.ark", *more)
+        assert "mean accuracy" in capsys.readouterr().out
+        return (tmp_path / f"{name}.sampled_accuracy").read_text().splitlines()
+
+    short = measured("a", "--test-perf-samples", 6)
+    assert short[0] == "SUMMARY:"
+    assert short[2:4] == ["majority accuracy:0.5", "BATCHES:"]
+    batches = [float(line) for line in short[4:]]
+    assert len(batches) == 6
+    mean = float(short[1].removeprefix("mean accuracy:"))
+    assert mean == pytest.approx(np.mean(batches), abs=1e-6)
+    assert mean > 0.6
+    assert measured("b", "--test-perf-samples", 6) == short
+    assert measured("c", "--test-perf-samples", 6, "--seed", 2) != short
+    within = measured("d", "--test-perf-samples", 6, "--spk2utt", tiny_data / "spk2utt")
+    assert float(within[1].removeprefix("mean accuracy:")) < mean
+    assert (tmp_path / "d.scp").exists()
+
+
+def test_accuracy_needs_two_utterances(tiny_model, tmp_path):
+    data = write_features(tmp_path / "data", {"a": noise(100), "b": noise(20)})
+    options = ["--feats", data / "feats.scp", "--model", tiny_model, "--ark", tmp_path / "e.ark"]
+    message = call_fails("embed", "utterances", *options, "--test-perf")
+    assert "test_perf: 1 of 2 utterances hold a target with its contexts" in message

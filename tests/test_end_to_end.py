@@ -82,6 +82,12 @@ def test_training_and_extraction(audio, model, tmp_path, capsys):
     assert same > likeness[~np.eye(12, dtype=bool)].mean()
 
 
+def test_picture_of_the_learnt_filters(model, tmp_path, capsys):
+    call("show_feats", "--mode", "filters", "-i", model, "--out", tmp_path / "filters.png")
+    assert "20 filters of 64 samples" in capsys.readouterr().out
+    assert (tmp_path / "filters.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_some_utterances_of_a_job(audio, model, tmp_path):
     write_table(tmp_path / "job.scp", {"r4-b": "x", "r1-a": "x"})
     common = ["--feats", tmp_path / "job.scp", "--model", model, "--ark", tmp_path / "i.ark"]

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from conftest import tiny_options
+from shell import STEPS, run
 
 from unspeech.alignments import Unit, read_ctm
 from unspeech.config import make_config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
+from unspeech.plots import sampled_batch
 from unspeech.sampling import (
     ContextSampler,
     recordings_of,
@@ -227,3 +230,33 @@ def test_voices_are_those_of_segments_or_of_a_clustering(tmp_path):
     assert voices == ["c7", "", "c7"]
     usable = usable_utterances(counting_corpus([30, 30, 30]), config, voices=voices)
     assert usable.tolist() == [True, False, True], "those of no cluster are not trained on"
+
+
+def test_picture_of_a_batch_in_place_of_training(tiny_data, tmp_path):
+    options = [str(tiny_data), str(tmp_path / "model")]
+    settings = " ".join(tiny_options())
+    step = run(STEPS / "train.sh", "--train-opts", f"{settings} --test_sampling", *options)
+    assert step.returncode == 0, step.stderr
+    picture = tmp_path / "model" / "sampling.png"
+    assert step.stdout.splitlines()[-1] == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in picture.parent.iterdir()} == {"log", "sampling.png"}
+    log = (tmp_path / "model" / "log" / "test_sampling.log").read_text()
+    assert "8 targets, 4 contexts of each, 32 negative pairs" in log
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"left_contexts": 0, "right_contexts": 3, "negative_samples": 5},
+        {"left_gap": 2, "right_gap": 1, "negative_samples": 0},
+        {"ali_ctm": "given", "embedding_transformation": "Dynamic_LSTM"},
+    ],
+)
+def test_any_batch_can_be_drawn(values):
+    config = settings(window_length=6, window_neg_length=6, **values)
+    units = [[Unit(s, s + 4 + s % 3, "a") for s in range(0, 42, 7)]] * 9
+    drawn = ContextSampler(
+        counting_corpus([60] * 9), np.arange(9), config, 0, units=units if config.ali_ctm else None
+    )
+    assert sampled_batch(drawn.batch(1), config, "title").startswith(b"\x89PNG")

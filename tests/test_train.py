@@ -125,6 +125,45 @@ def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tm
     assert steps == [5, 10, 15, 20, 25, 30]
 
 
+def reports(model, value: str) -> list[float]:
+    return [json.loads(line)[value] for line in (model / "train_log.jsonl").open()]
+
+
+def test_xla_computes_the_same(tiny_data, tmp_path):
+    settings = tiny_options(num_steps=10, dropout_keep_prob=1)  # XLA drops other units
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    call("train", "--data", tiny_data, "--dir", plain, *settings)
+    # In a process of its own: the deterministic operations of the first one stay switched on.
+    command = [sys.executable, "-m", "unspeech.train", "--data", str(tiny_data), *settings]
+    command += ["--dir", str(compiled), "--jit-compile", "true"]
+    environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    for value in ("loss", "heldout_loss"):
+        np.testing.assert_allclose(reports(compiled, value), reports(plain, value), rtol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", [TINY["embedding_transformation"], "TDNN"])
+def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_data, tmp_path):
+    settings = {"embedding_transformation": encoder, "num_steps": 10, "window_length": 18}
+    settings |= {"window_neg_length": 18}
+    models = {}
+    for mixed in ("true", "false"):
+        model = tmp_path / mixed
+        options = tiny_options(**settings, mixed_precision=mixed)
+        call("train", "--data", tiny_data, "--dir", model, *options)
+        models[mixed] = model
+    for value in ("loss", "heldout_loss"):
+        found, expected = (reports(models[mixed], value) for mixed in ("true", "false"))
+        assert found != expected
+        np.testing.assert_allclose(found, expected, rtol=0.02)
+    trained = load_model(models["true"])
+    assert not trained.config.mixed_precision
+    windows = np.random.default_rng(0).normal(size=(2, 18, 40)).astype(np.float32)
+    reference = UnspeechModel(load_model(models["false"]).config)
+    reference.set_weights(trained.get_weights())
+    np.testing.assert_array_equal(trained.embed_targets(windows), reference.embed_targets(windows))
+
+
 def test_max_minutes_ends_training_with_a_usable_model(tiny_data, tmp_path):
     options = tiny_options(num_steps=100_000)
     call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", "0.02", *options)

@@ -125,6 +125,10 @@ class Config:
     weight_decay: float = setting(0.0, "AdamW's decay of weights, times the step size")
     l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each")
     gradient_clipping: float = setting(10.0, "clip each weight's gradient at this norm; 0: never")
+    mixed_precision: bool = setting(
+        False, "compute layers in bfloat16, for GPUs that are faster at it; weights stay float32"
+    )
+    jit_compile: bool = setting(False, "compile a step with XLA, for GPUs; repeatable only roughly")
     steps_per_checkpoint: int = setting(200, "steps between reports, evaluations and checkpoints")
     seed: int = setting(1, "seed of initial weights, sampling and dropout")
 

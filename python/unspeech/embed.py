@@ -8,6 +8,7 @@
 What is done to the rows has the names of the original's options (`genfeat_…`).
 """
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -16,17 +17,20 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from unspeech.accuracy import sampled_accuracy
+from unspeech.alignments import read_ctm
 from unspeech.archives import ArkWriter, iterate_arrays
 from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError, run_program
-from unspeech.features import check_features
-from unspeech.model import load_model
+from unspeech.features import Corpus, check_features, load_corpus
+from unspeech.model import UnspeechModel, load_model
 from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
 from unspeech.options import OptionParser
 from unspeech.rows import RowOptions, averaged, load_scale, rows_id, unit_mean
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_waveforms
+from unspeech.windows import UnitEmbedder
 
 
 def checked_features(path: Path, feat_size: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -80,6 +84,57 @@ def write_directory_files(directory: Path, model: str, options: RowOptions, peri
         file.write(rows_id(model, options))
 
 
+def embed_units(model: UnspeechModel, options: argparse.Namespace) -> None:
+    """Write `<utterance> <unit> [<number>,…]` lines: the embedding of each unit of a CTM file.
+
+    A unit that runs over the end of its utterance ends there.
+    """
+    if not options.ali_ctm:
+        raise UnspeechError("unit_emb: give the units by --ali-ctm")
+    alignments = read_ctm(options.ali_ctm)
+    embedder = UnitEmbedder(model)
+    utterances = inputs(options.feats, options.data, model.config)
+    count, without = 0, []
+    with atomic_write(options.ark.with_suffix(".emb")) as file:
+        for name, features in tqdm(utterances, unit="utt", disable=not sys.stderr.isatty()):
+            units = [unit for unit in alignments.get(name, []) if len(features[slice(*unit[:2])])]
+            if not units:
+                without.append(name)
+                continue
+            rows = embedder.embed([features[unit.start : unit.end] for unit in units])
+            for unit, row in zip(units, rows, strict=True):
+                file.write(f"{name} {unit.name} [{','.join(f'{x:.7g}' for x in row)}]\n")
+            count += len(units)
+    left_out = options.ark.with_suffix(".unaligned")
+    with atomic_write(left_out) as file:
+        file.writelines(f"{name}\n" for name in without)
+    print(
+        f"Embedded {count} units; {len(without)} utterances without units in {options.ali_ctm} are "
+        f"listed in {left_out}"
+    )
+
+
+def test_perf(model: UnspeechModel, options: argparse.Namespace) -> None:
+    """Measure how often the model tells positive pairs of the corpus from negative ones."""
+    config = model.config
+    if config.end_to_end:
+        names, waveforms = zip(*inputs(options.feats, options.data, config), strict=True)
+        corpus = Corpus.in_memory(list(names), list(waveforms))
+    else:
+        corpus = load_corpus(options.feats, config.feat_size)
+    drawn = options.test_perf_samples, options.seed, options.spk2utt or "", options.ali_ctm
+    accuracies, guessed = sampled_accuracy(model, corpus, *drawn)
+    with atomic_write(options.ark.with_suffix(".sampled_accuracy")) as file:
+        file.write(f"SUMMARY:\nmean accuracy:{accuracies.mean()}\n")
+        file.write(f"majority accuracy:{guessed}\nBATCHES:\n")
+        file.writelines(f"{accuracy}\n" for accuracy in accuracies)
+    print(
+        f"mean accuracy {accuracies.mean():.4f}, majority class accuracy {guessed:.4f}: "
+        f"{len(accuracies)} batches, seed {options.seed}",
+        flush=True,
+    )
+
+
 def make_parser() -> OptionParser:
     parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["ivectors", "utterances"], nargs="?", default="ivectors")
@@ -109,17 +164,30 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument(
         "--output-feat-format",
-        choices=["kaldi_bin", "kaldi_compressed", "kaldi_text", "unsup_challenge2017"],
+        choices=["kaldi_bin", "kaldi_compressed", "kaldi_text", "unsup_challenge2017", "unit_emb"],
         default="kaldi_bin",
-        help="unsup_challenge2017: one text file an utterance, in the folder that --ark names",
+        help="unsup_challenge2017: one text file an utterance, in the folder that --ark names; "
+        "unit_emb: a line a unit of --ali-ctm, in a text file beside --ark",
     )
+    parser.add_argument("--ali-ctm", default="", help="CTM file of units")
     parser.add_argument(
         "--online",
         action="store_true",
         help="make --causal rows frame by frame, and say how late they are",
     )
-    parser.add_argument("--spk2utt", help="speakers, for --average running and speaker")
+    parser.add_argument(
+        "--spk2utt",
+        help="speakers, for --average running and speaker; --test-perf draws negative pairs within",
+    )
     add_options(parser, RowOptions, "what the rows are made of")
+    test = parser.add_argument_group("accuracy of the model on these utterances, measured before")
+    test.add_argument(
+        "--test-perf",
+        action="store_true",
+        help="how often it tells adjacent windows from random ones: <ark>.sampled_accuracy",
+    )
+    test.add_argument("--test-perf-samples", type=int, default=100, help="batches of pairs (100)")
+    test.add_argument("--seed", type=int, default=1, help="of the draws (1)")
     return parser
 
 
@@ -132,6 +200,11 @@ def main() -> None:
             raise UnspeechError("--online makes ivectors, in one of Kaldi's formats")
     model = load_model(options.model)
     config = model.config
+    if options.test_perf:
+        test_perf(model, options)
+    if options.output_feat_format == "unit_emb":
+        embed_units(model, options)
+        return
     if options.period is not None:
         given["genfeat_stride"] = options.period * config.input_rate // FRAMES_A_SECOND
     elif options.kind == "utterances":

@@ -54,7 +54,9 @@ def tdnn(frames: int, dim: int, config: Config) -> PooledEncoder:
         stride = config.time_stride if i == 0 else 1
         x = _convolution(x, config.tdnn_channels, f"tdnn_{i}", width, dilation, stride)
     x = _convolution(x, config.pooled_channels, "tdnn_last")
-    return PooledEncoder(keras.Model(window, x), Statistics(), frames, config.time_stride)
+    return PooledEncoder(
+        keras.Model(window, x), Statistics(dtype="float32"), frames, config.time_stride
+    )
 
 
 def ecapa(frames: int, dim: int, config: Config) -> PooledEncoder:
@@ -74,7 +76,9 @@ def ecapa(frames: int, dim: int, config: Config) -> PooledEncoder:
     hidden = layers.Conv1D(config.pooled_channels // 8, 1, activation="tanh", name="attention")(x)
     scores = layers.Conv1D(config.pooled_channels, 1, name="attention_scores")(hidden)
     x = layers.Concatenate()([x, scores])
-    return PooledEncoder(keras.Model(window, x), AttentiveStatistics(), frames, config.time_stride)
+    return PooledEncoder(
+        keras.Model(window, x), AttentiveStatistics(dtype="float32"), frames, config.time_stride
+    )
 
 
 def _convolution(x, channels: int, name: str, width: int = 1, dilation: int = 1, stride: int = 1):

@@ -23,6 +23,9 @@ class UnspeechModel(keras.Model):
     """
 
     def __init__(self, config: Config) -> None:
+        # The policy of all layers that are made from here on; weights are float32 with both.
+        policy = "mixed_bfloat16" if config.mixed_precision else "float32"
+        keras.config.set_dtype_policy(policy)
         super().__init__()
         self.config = config
         self.target_encoder = make_encoder(config.window_length, config)
@@ -49,7 +52,7 @@ class UnspeechModel(keras.Model):
                 name="out_scaler",
             )
         if not config.use_dot_combine:
-            self.projection = layers.Dense(1, **initializers())
+            self.projection = layers.Dense(1, dtype="float32", **initializers())
         if config.objective == "dino":
             self.prototypes = layers.Dense(config.prototypes, use_bias=False)
             self.prototypes.build([None, config.embedding_size])
@@ -161,6 +164,7 @@ class UnspeechModel(keras.Model):
         return (windows - self.input_mean) / self.input_deviation
 
     def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
+        outputs = tf.cast(outputs, tf.float32)
         if self.config.unit_normalize:
             outputs = tf.math.l2_normalize(outputs, axis=-1)
         return outputs * self.out_scaler if self.config.unit_normalize_var else outputs
@@ -259,7 +263,9 @@ def load_model(directory: str | Path) -> UnspeechModel:
                 "steps_unspeech/train.sh (the same command again goes on where it was)"
             )
     path = directory / "config.yaml"
-    model = UnspeechModel(make_config(read_yaml(path), path))
+    # Embeddings are computed in full precision, however the model was trained.
+    values = read_yaml(path) | {"mixed_precision": False}
+    model = UnspeechModel(make_config(values, path))
     load_weights(model, directory)
     return model
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.alignments import Unit
+from unspeech.alignments import Unit, read_ctm
 from unspeech.config import SPEAKER_DRAWS, Config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
@@ -37,6 +37,11 @@ class Batch:
     target_lengths: np.ndarray
     context_lengths: np.ndarray
     negatives: np.ndarray
+
+    @property
+    def windows(self) -> tuple[np.ndarray, ...]:
+        """What `UnspeechModel.embed_batch` takes, in its order."""
+        return self.targets, self.contexts, self.target_lengths, self.context_lengths
 
 
 class ContextSampler:
@@ -261,6 +266,31 @@ def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[s
         return [table.get(u, u).split()[0] for u in unaugmented(utterances, data)]
     speakers = read_table(config.pseudo_utt2spk)
     return [speakers.get(u, "") for u in utterances]
+
+
+def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
+    """The speaker of each utterance, from a file of `<speaker> <utterance> …` lines.
+
+    Raises:
+        UnspeechError: naming the first utterance that the file lacks.
+    """
+    table = read_table(path)
+    speakers = {u: speaker for speaker, names in table.items() for u in names.split()}
+    for utterance in utterances:
+        if utterance not in speakers:
+            raise UnspeechError(f"{path}: no speaker has utterance '{utterance}'; add it")
+    return [speakers[utterance] for utterance in utterances]
+
+
+def groupings_of(
+    corpus: Corpus, data: str | Path, config: Config
+) -> tuple[list[str] | None, list[list[Unit]] | None, list[str] | None]:
+    """Speakers, units and voices of each utterance, as `ContextSampler` takes them."""
+    return (
+        speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
+        units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
+        voices_of(corpus.utterances, data, config),
+    )
 
 
 def usable_utterances(

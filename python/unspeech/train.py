@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from unspeech.alignments import Unit, read_ctm
+from unspeech.alignments import Unit
 from unspeech.augment import augment
 from unspeech.config import (
     Config,
@@ -36,13 +36,12 @@ from unspeech.row_statistics import write_row_statistics
 from unspeech.sampling import (
     Batch,
     ContextSampler,
+    groupings_of,
     recordings_of,
     split_heldout,
-    units_of,
     usable_utterances,
-    voices_of,
 )
-from unspeech.tables import atomic_write, read_table, write_table
+from unspeech.tables import atomic_write, write_table
 from unspeech.waveforms import load_waveforms
 
 WARMUP = 0.05  # share of the steps in which a cosine schedule rises
@@ -85,7 +84,8 @@ class Trainer:
         self.heldout_batches = self._heldout(sampler)
 
         tf.keras.utils.set_random_seed(config.seed)
-        tf.config.experimental.enable_op_determinism()
+        if not config.jit_compile:  # XLA has no deterministic gradient of the pooling on GPUs
+            tf.config.experimental.enable_op_determinism()
         # It fails on gradients of the leaky ReLU, with an error message that would worry people.
         tf.config.optimizer.set_experimental_options({"remapping": False})
         self.model = UnspeechModel(config)
@@ -106,6 +106,12 @@ class Trainer:
             config.learn_rate, weight_decay=config.weight_decay
         )
         self.optimizer.build(self.model.trainable_variables)
+        self.train_step = tf.function(
+            self._train_step, reduce_retracing=True, jit_compile=config.jit_compile
+        )
+        self._score = tf.function(
+            self._heldout_score, reduce_retracing=True, jit_compile=config.jit_compile
+        )
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
         self.best_loss = tf.Variable(np.inf, dtype=tf.float32)
@@ -128,8 +134,7 @@ class Trainer:
             size = max(2, min(size, self.heldout_count))
         return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
 
-    @tf.function(reduce_retracing=True)
-    def train_step(self, windows, negatives, seed):
+    def _train_step(self, windows, negatives, seed):
         """One step of Adam; returns () loss and () accuracy on its pairs."""
         if self.config.augmented:
             windows = self._augment(windows, seed)
@@ -160,8 +165,7 @@ class Trainer:
         pairs = augment(tf.concat([targets[:, None], contexts], axis=1), self.config, seed)
         return pairs[:, 0], pairs[:, 1:], *lengths
 
-    @tf.function(reduce_retracing=True)
-    def _score(self, windows, negatives):
+    def _heldout_score(self, windows, negatives):
         if self.config.augmented:
             # Without, held-out pairs would be told apart by what training hides.
             windows = self._augment(windows, tf.constant([self.config.seed, HELDOUT_STREAM]))
@@ -171,7 +175,7 @@ class Trainer:
 
     def heldout_scores(self) -> tuple[float, float]:
         """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
-        scores = [self._score(windows_of(b), b.negatives) for b in self.heldout_batches]
+        scores = [self._score(b.windows, b.negatives) for b in self.heldout_batches]
         loss, accuracy = np.mean(scores, axis=0)
         return float(loss), float(accuracy)
 
@@ -192,7 +196,7 @@ class Trainer:
 
         def draw(step):
             batch = self.sampler.batch(int(step))
-            return (*windows_of(batch), batch.negatives)
+            return (*batch.windows, batch.negatives)
 
         def make(step):
             arrays = tf.numpy_function(draw, [step], types)
@@ -293,11 +297,6 @@ def learn_rate(config: Config, step: int, done: float) -> float:
     return config.learn_rate * rise * (LEAST_RATE + (1 - LEAST_RATE) * fall)
 
 
-def windows_of(batch: Batch) -> tuple[np.ndarray, ...]:
-    """What `UnspeechModel.embed_batch` takes of a batch, in its order."""
-    return batch.targets, batch.contexts, batch.target_lengths, batch.context_lengths
-
-
 class TrainLog:
     """Reports of training: lines on stdout, `train_log.jsonl` and TensorBoard summaries.
 
@@ -341,18 +340,21 @@ def _step_of(line: str) -> float:
         return np.inf
 
 
-def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
-    """The speaker of each utterance, from a file of `<speaker> <utterance> …` lines.
+def test_sampling(
+    config: Config, corpus: Corpus, recordings: list[str], groupings: tuple, path: Path
+) -> None:
+    """Draw the windows of the first training step into a PNG file."""
+    # Imported here, as training draws nothing.
+    from unspeech.plots import sampled_batch
 
-    Raises:
-        UnspeechError: naming the first utterance that the file lacks.
-    """
-    table = read_table(path)
-    speakers = {u: speaker for speaker, names in table.items() for u in names.split()}
-    for utterance in utterances:
-        if utterance not in speakers:
-            raise UnspeechError(f"{path}: no speaker has utterance '{utterance}'; add it")
-    return [speakers[utterance] for utterance in utterances]
+    train, _ = split_heldout(usable_utterances(corpus, config, *groupings), recordings, config)
+    batch = ContextSampler(corpus, train, config, TRAIN_STREAM, *groupings).batch(1)
+    with atomic_write(path, "wb") as file:
+        file.write(sampled_batch(batch, config, f"first draw of step 1, seed {config.seed}"))
+    print(
+        f"The first step, seed {config.seed}: {len(batch.targets)} targets, {config.contexts} "
+        f"contexts of each, {len(batch.negatives)} negative pairs; {path} shows the first of them"
+    )
 
 
 def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
@@ -407,6 +409,11 @@ def main() -> None:
     )
     parser.add_argument("--dir", required=True, help="model directory")
     parser.add_argument("--max-minutes", type=float, help="stop after so many minutes of training")
+    parser.add_argument(
+        "--test-sampling",
+        action="store_true",
+        help="do not train, but draw the windows of the first step: sampling.png in --dir",
+    )
     add_options(parser, Config, "settings of the model, over those of --config")
     add_options(parser, MemmapOptions, "features of more than fits into memory")
     options = parser.parse_args()
@@ -418,17 +425,20 @@ def main() -> None:
     else:
         memmap = given_options(options, MemmapOptions)
         corpus = load_corpus(options.data, config.feat_size, **memmap)
+    recordings = recordings_of(corpus.utterances, options.data)
+    groupings = groupings_of(corpus, options.data, config)
+    if options.test_sampling:
+        test_sampling(config, corpus, recordings, groupings, directory / "sampling.png")
+        return
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
     trainer = Trainer(
         config,
         corpus,
-        recordings_of(corpus.utterances, options.data),
+        recordings,
         directory,
-        speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
-        units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
-        voices_of(corpus.utterances, options.data, config),
+        *groupings,
     )
     with atomic_write(directory / "unused_utterances") as file:
         file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)

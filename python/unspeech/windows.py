@@ -6,6 +6,7 @@ import tensorflow as tf
 from unspeech.encoders_tdnn import PooledEncoder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel
+from unspeech.sampling import pad_windows
 
 WINDOWS_A_BATCH = 256  # at most; one compiled shape for all input
 PIECE_FRAMES = 20_000  # that a frame-level network takes at a time
@@ -130,6 +131,33 @@ def window_embedder(
         not both_heads or model.context_encoder is model.target_encoder
     )
     return (PooledWindowEmbedder if pooled else WindowEmbedder)(model, both_heads, batch)
+
+
+class UnitEmbedder:
+    """Embeds windows of any length with the target head of a model that takes them.
+
+    Raises:
+        UnspeechError: when the model does not.
+    """
+
+    def __init__(self, model: UnspeechModel) -> None:
+        config = model.config
+        if not config.dynamic:
+            raise UnspeechError(
+                "units have any length, which a model of embedding_transformation "
+                f"{config.embedding_transformation} does not take; use a Dynamic_ one"
+            )
+        self._embed = tf.function(
+            model.embed_targets,
+            input_signature=[
+                tf.TensorSpec([None, None, config.input_size], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+            ],
+        )
+
+    def embed(self, windows: list[np.ndarray]) -> np.ndarray:
+        """(frames, dim) float32 each, of different lengths, to (windows, embedding) float32."""
+        return self._embed(*pad_windows(windows)).numpy()
 
 
 def join_frames(utterances: list[np.ndarray], alignment: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,217 @@
+"""How fast training, sampling and extraction are, each beside a naive way in the same run.
+
+    PYTHONPATH=python python3 tests/bench/speed.py [--config conf/demo.yaml] [--short data/fsdd]
+
+Naive is
+- training: to embed both windows of every pair separately;
+- sampling: to draw pair by pair, in a loop that takes an utterance's features from memory, as the
+  original program does, or from its archive;
+- extraction: one call of the network an utterance.
+What is compared takes turns, and its median counts.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from unspeech.archives import ArkWriter, read_array
+from unspeech.config import Config, make_config, read_yaml
+from unspeech.embed import Embedder, RowOptions
+from unspeech.features import Corpus, load_corpus
+from unspeech.model import UnspeechModel
+from unspeech.sampling import Batch, ContextSampler
+from unspeech.tables import read_table
+from unspeech.train import Trainer
+
+UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
+STORED = 2000  # utterances that it really has; the 100,000 are spread over them
+LONG_FRAMES, LONGS, SHORTS = 3000, 4, 600  # utterances to embed
+
+
+def medians(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way; a first round, in which functions are compiled, is left out."""
+    seconds = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found[1:]) for name, found in seconds.items()}
+
+
+def noise(lengths: list[int], dim: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [rng.normal(12, 3, (length, dim)).astype(np.float32) for length in lengths]
+
+
+def windows_of_pairs(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The left and the right window of every pair of a batch, and whether it is positive."""
+    size, contexts = batch.contexts.shape[:2]
+    rows = batch.contexts.reshape(size * contexts, *batch.contexts.shape[2:])
+    left, right = batch.negatives.T
+    lefts = np.concatenate([np.repeat(np.arange(size), contexts), left])
+    rights = np.concatenate([np.arange(size * contexts), right])
+    return batch.targets[lefts], rows[rights], np.arange(len(lefts)) < size * contexts
+
+
+def measure_training(config: Config, directory: Path) -> float:
+    """Returns seconds of a step."""
+    corpus = Corpus.in_memory([f"u{i}" for i in range(64)], noise([FRAMES] * 64, config.feat_size))
+    trainer = Trainer(config, corpus, corpus.utterances, directory)
+    model, batch = trainer.model, trainer.sampler.batch(1)
+    lefts, rights, positive = windows_of_pairs(batch)
+    labels = positive.astype(np.float32)
+    seed = tf.constant([1, 1])
+
+    @tf.function
+    def naive_step(lefts, rights, labels):
+        with tf.GradientTape() as tape:
+            left, right = model.embed_batch(lefts, rights[:, None], dropout_seed=seed)
+            logits = model.pair_logits(left, right[:, 0])
+            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+            total = loss + config.l2_reg * model.l2_penalty()
+        weights = model.trainable_variables
+        gradients = tape.gradient(total, weights)
+        gradients = [tf.clip_by_norm(g, config.gradient_clipping) for g in gradients]
+        trainer.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return loss
+
+    windows = [tf.constant(part) for part in batch.windows]
+    lefts, rights, labels = map(tf.constant, (lefts, rights, labels))
+    negatives = tf.constant(batch.negatives)
+    found = medians(
+        {
+            "ours": lambda: float(trainer.train_step(windows, negatives, seed)[0]),
+            "naive": lambda: float(naive_step(lefts, rights, labels)),
+        },
+        rounds=3,
+    )
+    pairs = len(positive)
+    print(
+        f"training {config.embedding_transformation}: {pairs / found['ours']:.1f} pairs a second, "
+        f"both windows of every pair {pairs / found['naive']:.1f}; "
+        f"ratio {found['naive'] / found['ours']:.2f}",
+        flush=True,
+    )
+    return found["ours"]
+
+
+def measure_sampling(config: Config, step_seconds: float, directory: Path) -> None:
+    with ArkWriter(directory / "feats.ark") as writer:
+        for i, features in enumerate(noise([FRAMES] * STORED, config.feat_size)):
+            writer.write(f"u{i}", features)
+    entries = list(read_table(directory / "feats.scp").values())
+    lines = [f"u{i:06d} {entries[i % STORED]}\n" for i in range(UTTERANCES)]
+    scp = directory / "corpus.scp"
+    scp.write_text("".join(lines))
+    table = read_table(scp)
+    corpus = load_corpus(scp, config.feat_size)
+    sampler = ContextSampler(corpus, np.arange(UTTERANCES), config, 0)
+    stored = [read_array("", entry, scp) for entry in entries]
+    features = {utterance: stored[i % STORED] for i, utterance in enumerate(table)}
+
+    def from_memory(utterance: str) -> np.ndarray:
+        return features[utterance]
+
+    def from_archive(utterance: str) -> np.ndarray:
+        return read_array(utterance, table[utterance], scp)
+
+    def loop(read: Callable[[str], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        rng, utterances = np.random.default_rng(1), corpus.utterances
+        lefts, rights = [], []
+
+        def cut(length: int) -> np.ndarray:
+            whole = read(utterances[rng.integers(UTTERANCES)])
+            start = rng.integers(len(whole) - length + 1)
+            return np.array(whole[start : start + length])
+
+        for _ in range(config.batch_size):
+            row = np.split(cut(config.span), config.contexts + 1)
+            target = row.pop(config.left_contexts)
+            lefts += [target] * len(row)
+            rights += row
+            for _ in range(config.negative_samples):
+                lefts.append(cut(config.window_length))
+                rights.append(cut(config.window_neg_length))
+        return np.stack(lefts), np.stack(rights)
+
+    steps = iter(range(10**9))
+    found = medians(
+        {
+            "ours": lambda: [sampler.batch(next(steps)) for _ in range(20)],
+            "memory": lambda: [loop(from_memory) for _ in range(20)],
+            "archive": lambda: loop(from_archive),
+        },
+        rounds=5,
+    )
+    ours, memory = found["ours"] / 20, found["memory"] / 20
+    windows = 2 * config.batch_size * (config.contexts + config.negative_samples)
+    print(
+        f"sampling from {UTTERANCES:,} utterances, windows of pairs: {windows / ours:,.0f} a "
+        f"second; loop over utterances in memory {windows / memory:,.0f}, ratio "
+        f"{memory / ours:.1f}; loop that reads them {windows / found['archive']:,.0f}, ratio "
+        f"{found['archive'] / ours:.1f}; {100 * ours / step_seconds:.2f} % of a training step",
+        flush=True,
+    )
+
+
+def measure_extraction(config: Config, short: str | None) -> None:
+    model = UnspeechModel(config)
+    if short:
+        corpus = load_corpus(short, config.feat_size)
+        shorts = [corpus.features(i) for i in range(min(SHORTS, len(corpus.utterances)))]
+    else:
+        shorts = noise(list(np.random.default_rng(1).integers(25, 65, SHORTS)), config.feat_size)
+    length, options = config.window_length, RowOptions()
+    embed = tf.function(model.embed_targets, reduce_retracing=True)
+
+    def naive(utterances: list[np.ndarray]) -> None:
+        for features in utterances:
+            if len(features) < length:
+                features = np.pad(features, ((0, length - len(features)), (0, 0)), mode="wrap")
+            starts = np.arange(0, len(features) - length + 1, options.genfeat_stride)
+            embed(tf.constant(features[starts[:, None] + np.arange(length)])).numpy()
+
+    embedder = Embedder(model, options)
+
+    def ours(utterances: list[np.ndarray]) -> None:
+        for _ in embedder.rows((str(i), features) for i, features in enumerate(utterances)):
+            pass
+
+    longs = noise([LONG_FRAMES] * LONGS, config.feat_size)
+    for name, utterances in (("short", shorts), ("long", longs)):
+        ways = {"ours": partial(ours, utterances), "naive": partial(naive, utterances)}
+        found = medians(ways, rounds=3)
+        seconds = sum(map(len, utterances)) / 100
+        print(
+            f"extraction {config.embedding_transformation}, stride {options.genfeat_stride}, "
+            f"{len(utterances)} {name} utterances of {seconds / len(utterances):.2f} s: "
+            f"{seconds / found['ours']:.0f} times real time, a call an utterance "
+            f"{seconds / found['naive']:.0f}; ratio {found['naive'] / found['ours']:.2f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", help="settings; the paper's if not given")
+    parser.add_argument("--short", help="data directory of short utterances; else made up")
+    options = parser.parse_args()
+    config = make_config(read_yaml(options.config) if options.config else {}, "bench")
+    # The paper's way of drawing pairs, whatever the encoder.
+    paper = Config()
+    with tempfile.TemporaryDirectory() as name:
+        step = measure_training(paper, Path(name))
+        measure_sampling(paper, step, Path(name))
+    measure_extraction(config, options.short)
+
+
+if __name__ == "__main__":
+    main()
