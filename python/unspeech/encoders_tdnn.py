@@ -44,7 +44,7 @@ class PooledEncoder(keras.Model):
 
 
 def tdnn(frames: int, dim: int, config: Config) -> PooledEncoder:
-    """Convolutions that see 17 frames in all; mean and deviation over time.
+    """Convolutions that see 29 frames in all; mean and deviation over time.
 
     Source: Snyder et al. 2018, X-Vectors, its frame-level layers, narrower and with a stride.
     """

@@ -92,7 +92,8 @@ class UnspeechModel(keras.Model):
 
         (utterances, frames, dim) to (utterances, outputs, channels).
         """
-        return self.target_encoder.frame_level(self._input(frames))
+        outputs = self.target_encoder.frame_level(self._input(frames))
+        return tf.cast(outputs, tf.float32)  # with mixed precision they are not
 
     def embed_target_outputs(self, outputs: tf.Tensor) -> tf.Tensor:
         """(windows, outputs, channels) to (windows, embedding): the rest of `embed_targets`."""
