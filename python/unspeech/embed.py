@@ -196,7 +196,7 @@ def main() -> None:
     given = given_options(options, RowOptions)
     if options.online:
         given["causal"] = True
-        if options.kind != "ivectors" or options.output_feat_format == "unsup_challenge2017":
+        if options.kind != "ivectors" or not options.output_feat_format.startswith("kaldi_"):
             raise UnspeechError("--online makes ivectors, in one of Kaldi's formats")
     model = load_model(options.model)
     config = model.config
