@@ -27,6 +27,8 @@ num_steps=         # training length in steps; default: the config's
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
 treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
                    # corpus; see docs/treatment.md; none: as they are
+statistics_weight=1.4  # of the mean and deviation of FBANK that are put beside them for that, by
+                   # join_statistics.sh; 0: the embeddings alone
 seed=1
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
                    # in a recipe its exp/nnet3_unspeech
@@ -185,15 +187,27 @@ if wanted 4; then
       "$dir/embeddings/$name" "$dir/model" "$dir/embeddings/${name}_treated"
   done
 fi
-treated=_treated
-[ "$treatment" != none ] || treated=
+ready=
+[ "$treatment" = none ] || ready=_treated
+
+if wanted 4 && [ "$statistics_weight" != 0 ]; then
+  for name in "${extracted[@]}"; do
+    run_step 4 "describe_utterances $name" "$dir/statistics/$name/embedding.scp" \
+      describe_utterances.sh --nj "$nj" --cmd "$cmd" "$dir/data/$name" "$dir/statistics/$name"
+    run_step 4 "join_statistics $name" "$dir/embeddings/${name}_joined/embedding.scp" \
+      join_statistics.sh --cmd "$cmd" --weight "$statistics_weight" --seed "$seed" \
+      "$dir/embeddings/$name$ready" "$dir/statistics/$name" "$dir/statistics/${extracted[0]}" \
+      "$dir/embeddings/${name}_joined"
+  done
+fi
+[ "$statistics_weight" = 0 ] || ready=_joined
 
 if wanted 5; then
   for name in "${scored[@]}"; do
     data=$dir/data/$name clusters=$dir/clusters/$name gold=()
     ! labelled "$data/$labels" || gold=(--utt2spk "$data/$labels")
     run_step 5 "cluster $name" "$clusters/clusters.json" \
-      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$treated" "$clusters"
+      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$ready" "$clusters"
     run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
       make_clustered_data_dir.sh "$data" "$clusters" "${data}_clustered"
   done
@@ -207,7 +221,7 @@ if wanted 6; then
     fi
     run_step 6 "evaluate $name" "$dir/eval/$name/scores.json" \
       evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
-      "$dir/embeddings/$name$treated" "$dir/data/$name/$labels" "$dir/eval/$name"
+      "$dir/embeddings/$name$ready" "$dir/data/$name/$labels" "$dir/eval/$name"
   done
 fi
 
