@@ -14,6 +14,8 @@ cmd=run_local.py   # how jobs are run; see cmd.sh
 period=10          # frames from one row to the next
 causal=false       # row t from the frames up to t * period only, as when decoding online
 normalize_rows=false   # zero mean and unit variance a dimension over the training speech
+treatment=         # treat rows, center,whiten,length and so on: see docs/treatment.md
+domain_embeddings= # with it: center on the mean of these vectors, not treated, of new speech
 average=none       # running: mean of the rows so far of a speaker; utterance, speaker: constants
 utts_per_spk_max=-1    # with running or speaker: cut speakers into some of so many utterances
 compress=false     # a byte a number, with loss, as Kaldi stores i-vectors
@@ -37,6 +39,14 @@ if $normalize_rows; then
   [ -s "$statistics" ] || die "$statistics: no such file; make it with" \
     "python3 -m unspeech.row_statistics --data <training-data> --model $model"
   rows+=(--normalize-rows true) inputs+=("$statistics")
+fi
+if [ -n "$treatment" ]; then
+  require_files "$model/treatment.npz"
+  rows+=(--treatment "$treatment") inputs+=("$model/treatment.npz")
+fi
+if [ -n "$domain_embeddings" ]; then
+  vectors=$(vectors_of "$domain_embeddings")
+  rows+=(--domain-embeddings "$vectors") inputs+=("$vectors")
 fi
 [ "$average" = none ] || rows+=(--average "$average")
 settings=(period="$period" embed_opts="${rows[*]}")

@@ -1,6 +1,7 @@
 """Treatments of embeddings, learnt from the training corpus without labels; normalised scores."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from conftest import call, call_fails
 from shell import STEPS, run
 from test_evaluate import write_embeddings
 
+from unspeech.archives import iterate_arrays
 from unspeech.errors import UnspeechError
 from unspeech.scores import adaptive_sides, score_trials, verification_scores
 from unspeech.tables import write_table
@@ -236,3 +238,39 @@ def test_evaluation_with_a_cohort(tmp_path, train, monkeypatch):
     options = ["--embeddings", test, "--utt2spk", test / "utt2spk", "--out", tmp_path / "x"]
     other = write(tmp_path / "other", np.eye(5), np.arange(5))
     assert "dimension 5, but 12" in call_fails("evaluate", *options, "--cohort", other)
+
+
+def test_rows_of_ivectors_are_treated(tiny_model, tiny_data, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    feats = ["--feats", tiny_data / "feats.scp", "--model", model]
+    call("embed", "utterances", *feats, "--ark", tmp_path / "emb/embedding.ark")
+    call("treatment", "make", "--embeddings", tmp_path / "emb", "--model", model)
+    plain, treated, centred = (tmp_path / name for name in ("plain", "treated", "centred"))
+    call("embed", "ivectors", *feats, "--ark", plain / "ivector_online.ark")
+    options = ["--treatment", "center,pca:3,length"]
+    done = run(STEPS / "extract.sh", *options, tiny_data, model, treated)
+    assert done.returncode == 0, done.stderr
+    options += ["--domain-embeddings", tmp_path / "emb/embedding.scp"]
+    call("embed", "ivectors", *feats, *options, "--ark", centred / "ivector_online.ark")
+    treatment = load_treatment("center,pca:3,length", model)
+    rows = dict(iterate_arrays(plain / "ivector_online.scp"))
+    for name, got in iterate_arrays(treated / "ivector_online.scp"):
+        assert got == pytest.approx(treatment(rows[name]), abs=1e-4)
+    ids = [(each / "final.ie.id").read_text() for each in (plain, treated, centred)]
+    assert ids[0] != ids[1] == ids[2] == treatment.id + "\n"
+    both = [*feats, "--treatment", "center", "--genfeat-combine-contexts"]
+    message = call_fails("embed", "ivectors", *both, "--ark", tmp_path / "both.ark")
+    assert "of the target head's embeddings" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--domain-embeddings", "x"], "go with treatment"),
+        (["--treatment", "center"], "treatment.npz: no such file"),
+    ],
+)
+def test_rows_that_cannot_be_treated(tiny_model, tiny_data, tmp_path, options, said):
+    common = ["--feats", tiny_data / "feats.scp", "--model", tiny_model]
+    assert said in call_fails("embed", "ivectors", *common, *options, "--ark", tmp_path / "iv.ark")

@@ -1,12 +1,12 @@
 """Rows of whole utterances from a trained model's embeddings of their windows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from unspeech.config import FRAMES_A_SECOND
 from unspeech.model import UnspeechModel
-from unspeech.rows import RowOptions, RowScale, check_row_options, unit_mean
+from unspeech.rows import RowOptions, check_row_options, unit_mean
 from unspeech.windows import join_frames, window_embedder
 
 
@@ -19,7 +19,7 @@ class Embedder:
     Args:
         model: a trained model.
         options: what the rows are made of.
-        scale: that of `normalize_rows`, see `load_scale`; None without it.
+        scale: what is done to embeddings, see `load_scale`.
         batch: windows that are computed together; None for many.
     Raises:
         UnspeechError: when the options do not fit the model.
@@ -29,7 +29,7 @@ class Embedder:
         self,
         model: UnspeechModel,
         options: RowOptions,
-        scale: RowScale | None = None,
+        scale: Callable[[np.ndarray], np.ndarray] | None = None,
         batch: int | None = None,
     ) -> None:
         check_row_options(options, model.config)

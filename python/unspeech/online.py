@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from itertools import chain
 from typing import TextIO
@@ -13,7 +13,7 @@ from unspeech.archives import ArkWriter
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel
-from unspeech.rows import RowOptions, RowScale, RunningMean, remembered_rows
+from unspeech.rows import RowOptions, RunningMean, remembered_rows
 
 
 class OnlineEmbedder:
@@ -33,13 +33,16 @@ class OnlineEmbedder:
     Args:
         model: a trained model.
         options: what the rows are made of; `causal`.
-        scale: that of `normalize_rows`, see `load_scale`; None without it.
+        scale: what is done to embeddings, see `load_scale`.
     Raises:
         UnspeechError: when the options do not fit the model, or such rows cannot be made online.
     """
 
     def __init__(
-        self, model: UnspeechModel, options: RowOptions, scale: RowScale | None = None
+        self,
+        model: UnspeechModel,
+        options: RowOptions,
+        scale: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         if not options.causal or options.generate_fbank_segmentation:
             raise UnspeechError("online rows are causal, and without generate_fbank_segmentation")

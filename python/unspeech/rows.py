@@ -9,6 +9,7 @@ import numpy as np
 
 from unspeech.config import FRAMES_A_SECOND, Config, read_yaml, setting
 from unspeech.errors import UnspeechError
+from unspeech.treatment import Treatment, load_treatment
 
 AVERAGES = ("none", "running", "utterance", "speaker")
 STATISTICS = "row_statistics.yaml"  # in the model directory
@@ -25,6 +26,12 @@ class RowOptions:
     )  # fmt: skip
     normalize_rows: bool = setting(
         False, "zero mean and unit variance a dimension over the training speech"
+    )
+    treatment: str = setting(
+        "", "treat rows one after another, center,whiten,length and so on: docs/treatment.md"
+    )
+    domain_embeddings: str = setting(
+        "", "with treatment: directory of vectors of the domain, not treated, to center on"
     )
     average: str = setting(
         "none", "running: the mean of this and all earlier rows of the utterance's speaker; "
@@ -94,6 +101,10 @@ def check_row_options(options: RowOptions, config: Config) -> None:
             f"generate_fbank_segmentation: window_length {config.window_length} is not a "
             f"multiple of genfeat_stride {options.genfeat_stride}"
         )
+    if options.treatment and (options.normalize_rows or options.both_heads):
+        raise UnspeechError("treatment is of the target head's embeddings, not normalized before")
+    if options.domain_embeddings and not options.treatment:
+        raise UnspeechError("domain_embeddings go with treatment")
     later = [name for name in _NOT_CAUSAL if getattr(options, name)]
     if options.average in ("utterance", "speaker"):
         later.append(f"average {options.average}")
@@ -114,6 +125,8 @@ def rows_id(model: str | Path, options: RowOptions) -> str:
     Source: Kaldi's `steps/nnet2/check_ivectors_compatible.sh`.
     """
     model_id = (Path(model) / "final.ie.id").read_text()
+    if options.treatment:
+        model_id = load_treatment(options.treatment, model).id + "\n"
     other = [name for name in _OTHER_ROWS if getattr(options, name)]
     if not other:
         return model_id
@@ -135,12 +148,14 @@ class RowScale:
         return (rows - self.mean) / self.deviation
 
 
-def load_scale(model: str | Path, options: RowOptions) -> RowScale | None:
-    """What `normalize_rows` does to the embeddings of a model's heads; None without it.
+def load_scale(model: str | Path, options: RowOptions) -> RowScale | Treatment | None:
+    """What `normalize_rows` or `treatment` does to a model's embeddings; None without them.
 
     Raises:
         UnspeechError: when the model directory has no statistics.
     """
+    if options.treatment:
+        return load_treatment(options.treatment, model, options.domain_embeddings or None)
     if not options.normalize_rows:
         return None
     path = Path(model) / STATISTICS

@@ -4,11 +4,10 @@
         --model exp/model
     python3 -m unspeech.treatment apply --treatment center,whiten,length --model exp/model \\
         --embeddings exp/emb_dev --ark exp/emb_dev_treated/embedding.ark
-    python3 -m unspeech.treatment id --treatment center,whiten,length --model exp/model
 
 `make` keeps a sample of the training corpus's vectors in the model directory, and which of them
 belong together. A list of treatments is estimated from it when it is asked for, each on what those
-before it leave. `id` prints what `final.ie.id` is for treated i-vectors.
+before it leave.
 Source: Kaldi's `egs/sre16/v2/run.sh` (ivector-subtract-global-mean, transform-vec,
 ivector-normalize-length, the mean of unlabelled speech of the domain); O. Ledoit, M. Wolf, "A
 well-conditioned estimator for large-dimensional covariance matrices", 2004; A. Hatch, S. Kajarekar,
@@ -256,13 +255,9 @@ def apply(options) -> None:
     print(f"Treated {len(utterances)} utterances: {options.treatment}")
 
 
-def show_id(options) -> None:
-    print(load_treatment(options.treatment, options.model).id)
-
-
 def main() -> None:
     parser = OptionParser(__doc__)
-    parser.add_argument("what", choices=["make", "apply", "id"])
+    parser.add_argument("what", choices=["make", "apply"])
     parser.add_argument("--model", required=True, type=Path, help="model directory")
     parser.add_argument("--embeddings", type=Path, help="vectors, not treated")
     parser.add_argument("--clusters", type=Path, help="make: their clusters directory, for wccn")
@@ -273,15 +268,11 @@ def main() -> None:
     )
     parser.add_argument("--ark", type=Path, help="apply: output; its scp stands beside it")
     options = parser.parse_args()
-    needed = {
-        "make": ["embeddings"],
-        "apply": ["embeddings", "treatment", "ark"],
-        "id": ["treatment"],
-    }[options.what]
+    needed = ["embeddings"] + ["treatment", "ark"] * (options.what == "apply")
     for name in needed:
         if getattr(options, name) is None:
             parser.error(f"{options.what} needs --{name}")
-    {"make": make, "apply": apply, "id": show_id}[options.what](options)
+    {"make": make, "apply": apply}[options.what](options)
 
 
 if __name__ == "__main__":
