@@ -11,7 +11,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-cmd=run_local.py   # how training and embedding are run; see gpu_cmd in cmd.sh
+cmd=run_local.py   # how training, embedding and clustering are run; see gpu_cmd in cmd.sh
 config=$UNSPEECH_ROOT/conf/speaker.yaml   # settings of the model and of training
 rounds=2           # at most
 agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
@@ -49,7 +49,7 @@ for ((round = 1; round <= rounds; round++)); do
   [ "$round" -lt "$rounds" ] || break
   "$steps/embed_utterances.sh" --cmd "$cmd" "$data" "$dir/model" "$dir/embeddings"
   gold=(${before:+--utt2spk "$before/clusters/utt2spk"})
-  "$steps/cluster.sh" --outliers own "${gold[@]}" "$dir/embeddings" "$dir/clusters"
+  "$steps/cluster.sh" --cmd "$cmd" --outliers own "${gold[@]}" "$dir/embeddings" "$dir/clusters"
   if [ -n "$before" ]; then
     ari=$(awk -F '[:,]' '/"ari"/ { print $2 + 0 }' "$dir/clusters/scores.json")
     echo "Round $round clusters as the one before with an adjusted Rand index of $ari"

@@ -200,13 +200,13 @@ class Head(layers.Layer):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.drop = 1.0 - config.dropout_keep_prob
-        count = 2 if config.embedding_transformation == "Vgg16bigB" else 1
-        self.hidden, self.second_hidden = [
-            layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
-            if config.fc_size and number < count
-            else None
-            for number in range(2)
-        ]
+        self.hidden = self.second_hidden = None
+        if config.fc_size:
+            self.hidden = layers.Dense(config.fc_size, activation=leaky_relu, **initializers())
+            if config.embedding_transformation == "Vgg16bigB":
+                self.second_hidden = layers.Dense(
+                    config.fc_size, activation=leaky_relu, **initializers()
+                )
         self.output_layer = layers.Dense(config.embedding_size, **initializers())
 
     def call(self, features: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:

@@ -164,16 +164,31 @@ class Objective:
     Attributes:
         outcome: of (model, targets, contexts, negatives, taught).
         guessed: accuracy and loss of the best answer that does not look at the windows.
+        pairs: how many positive and negative pairs a step has.
         has_teacher: whether `taught` is needed.
     """
 
     outcome: Callable[..., Outcome]
     guessed: Callable[[Config], tuple[float, float]]
+    pairs: Callable[[Config], int]
     has_teacher: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "logistic": Objective(logistic, _guess_class),
-    "infonce": Objective(infonce, lambda config: _guess_one_of(config.batch_size)),
-    "dino": Objective(dino, lambda config: _guess_one_of(config.prototypes), has_teacher=True),
+    "logistic": Objective(
+        logistic,
+        _guess_class,
+        lambda config: config.batch_size * (config.contexts + config.negative_samples),
+    ),
+    "infonce": Objective(
+        infonce,
+        lambda config: _guess_one_of(config.batch_size),
+        lambda config: config.contexts * config.batch_size**2,
+    ),
+    "dino": Objective(
+        dino,
+        lambda config: _guess_one_of(config.prototypes),
+        lambda config: config.batch_size * config.contexts,
+        has_teacher=True,
+    ),
 }

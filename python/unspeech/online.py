@@ -14,6 +14,7 @@ from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel
 from unspeech.rows import RowOptions, RunningMean, remembered_rows
+from unspeech.tables import utt2spk_of
 
 
 class OnlineEmbedder:
@@ -149,7 +150,7 @@ def embed_online(
         spk2utt: whose they are; an utterance that it lacks is a speaker of its own.
     Returns: the number of utterances.
     """
-    speaker_of = {name: speaker for speaker, names in spk2utt.items() for name in names.split()}
+    speaker_of = utt2spk_of(spk2utt)
     count, last, took = 0, None, []
     with writer or nullcontext():
         for name, blocks in utterances:
@@ -166,8 +167,9 @@ def embed_online(
                     took.append((time.perf_counter() - began) / len(new))
                 if writer:
                     rows.append(new)
-                for row in () if writer else new:
-                    print(" ", *(f"{number:.7g}" for number in row), flush=True)
+                else:
+                    for row in new:
+                        print(" ", *(f"{number:.7g}" for number in row), flush=True)
             if writer:
                 writer.write(name, np.concatenate(rows))
             else:

@@ -13,12 +13,12 @@ import yaml
 from tqdm import tqdm
 
 from unspeech.errors import UnspeechError, run_program
-from unspeech.features import Corpus, load_corpus
+from unspeech.features import Corpus
 from unspeech.model import UnspeechModel, load_model
 from unspeech.options import OptionParser
 from unspeech.rows import STATISTICS
 from unspeech.tables import atomic_write
-from unspeech.waveforms import load_waveforms
+from unspeech.waveforms import load_inputs
 from unspeech.windows import join_frames, window_embedder
 
 WINDOWS = 4096  # so that a mean is within about 2 % of a deviation of that of all windows
@@ -69,10 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.model)
     config = model.config
-    if config.end_to_end:
-        corpus = load_waveforms(options.data, config.sample_rate)
-    else:
-        corpus = load_corpus(options.data, config.feat_size)
+    corpus = load_inputs(options.data, config)
     write_row_statistics(model, corpus, options.model)
     print(f"{options.model / STATISTICS}: from {WINDOWS} windows, drawn with seed {config.seed}")
 

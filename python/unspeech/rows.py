@@ -9,6 +9,7 @@ import numpy as np
 
 from unspeech.config import FRAMES_A_SECOND, Config, read_yaml, setting
 from unspeech.errors import UnspeechError
+from unspeech.tables import utt2spk_of
 from unspeech.treatment import Treatment, load_treatment
 
 AVERAGES = ("none", "running", "utterance", "speaker")
@@ -247,7 +248,7 @@ def _by_speaker(
 ) -> Iterator[dict[str, np.ndarray]]:
     """{utterance: rows} of each speaker, in the order of spk2utt, once they are complete."""
     names_of = {speaker: names.split() for speaker, names in spk2utt.items()}
-    speaker_of = {name: speaker for speaker, names in names_of.items() for name in names}
+    speaker_of = utt2spk_of(spk2utt)
     waiting: dict[str, dict[str, np.ndarray]] = {speaker: {} for speaker in spk2utt}
     for name, rows in utterances:
         if name not in speaker_of:

@@ -15,7 +15,7 @@ from unspeech.alignments import Unit, read_ctm
 from unspeech.config import SPEAKER_DRAWS, Config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
-from unspeech.tables import read_table
+from unspeech.tables import read_table, utt2spk_of
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,8 @@ class ContextSampler:
         self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
         self._lengths = corpus.lengths
         self._units = units
-        self._groups: list[np.ndarray] = []
-        if speakers is not None:
-            names = np.array([speakers[i] for i in indices])
-            self._groups = [indices[names == name] for name in np.unique(names)]
-        self._voices: list[np.ndarray] = []
-        if voices is not None:
-            order = np.array(indices)[np.argsort([voices[i] for i in indices], kind="stable")]
-            names = np.array([voices[i] for i in order])
-            self._voices = np.split(order, np.flatnonzero(names[1:] != names[:-1]) + 1)
+        self._groups = _by_name(indices, speakers)
+        self._voices = _by_name(indices, voices)
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
@@ -180,6 +173,16 @@ class ContextSampler:
             target_lengths,
             lengths.reshape(shape),
         )
+
+
+def _by_name(indices: np.ndarray, names: list[str] | None) -> list[np.ndarray]:
+    """The indices of each name, sorted by name; none without names."""
+    if names is None:
+        return []
+    own = np.array([names[i] for i in indices])
+    order = np.argsort(own, kind="stable")
+    begins = np.flatnonzero(own[order][1:] != own[order][:-1]) + 1
+    return np.split(np.asarray(indices)[order], begins)
 
 
 def context_positions(config: Config) -> list[int]:
@@ -274,8 +277,7 @@ def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
     Raises:
         UnspeechError: naming the first utterance that the file lacks.
     """
-    table = read_table(path)
-    speakers = {u: speaker for speaker, names in table.items() for u in names.split()}
+    speakers = utt2spk_of(read_table(path))
     for utterance in utterances:
         if utterance not in speakers:
             raise UnspeechError(f"{path}: no speaker has utterance '{utterance}'; add it")

@@ -84,6 +84,11 @@ def invert(utt2spk: Mapping[str, str]) -> dict[str, str]:
     return {speaker: " ".join(utterances) for speaker, utterances in groups.items()}
 
 
+def utt2spk_of(spk2utt: Mapping[str, str]) -> dict[str, str]:
+    """Turn spk2utt into utt2spk: {utterance: speaker}."""
+    return {name: speaker for speaker, names in spk2utt.items() for name in names.split()}
+
+
 def speakers_of(utterances: Iterable[str], utt2spk_path: str | Path) -> list[str]:
     """Look up each utterance's speaker.
 

@@ -28,7 +28,7 @@ from unspeech.config import (
     write_config,
 )
 from unspeech.errors import UnspeechError, run_program
-from unspeech.features import Corpus, MemmapOptions, load_corpus
+from unspeech.features import Corpus, MemmapOptions
 from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
 from unspeech.objectives import OBJECTIVES, Taught
 from unspeech.options import OptionParser
@@ -42,7 +42,7 @@ from unspeech.sampling import (
     usable_utterances,
 )
 from unspeech.tables import atomic_write, write_table
-from unspeech.waveforms import load_waveforms
+from unspeech.waveforms import load_inputs
 
 WARMUP = 0.05  # share of the steps in which a cosine schedule rises
 LEAST_RATE = 0.01  # where it ends, as a share of learn_rate
@@ -261,7 +261,7 @@ class Trainer:
                     best=best,
                     step_time=took / steps,
                     input_wait=waited / took,
-                    pairs_per_second=pairs_per_step(config) * steps / took,
+                    pairs_per_second=self.objective.pairs(config) * steps / took,
                 )
                 self.checkpoints.save(checkpoint_number=step)
                 sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
@@ -274,13 +274,6 @@ def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.n
     rng = np.random.default_rng(seed)
     chosen = rng.choice(indices, min(2000, len(indices)), replace=False)
     return np.concatenate([corpus.features(i) for i in np.sort(chosen)])
-
-
-def pairs_per_step(config: Config) -> int:
-    """Positive and negative pairs in a step."""
-    if config.objective == "infonce":
-        return config.contexts * config.batch_size**2
-    return config.batch_size * (config.contexts + config.negative_samples)
 
 
 def learn_rate(config: Config, step: int, done: float) -> float:
@@ -420,11 +413,7 @@ def main() -> None:
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 
-    if config.end_to_end:
-        corpus = load_waveforms(options.data, config.sample_rate)
-    else:
-        memmap = given_options(options, MemmapOptions)
-        corpus = load_corpus(options.data, config.feat_size, **memmap)
+    corpus = load_inputs(options.data, config, **given_options(options, MemmapOptions))
     recordings = recordings_of(corpus.utterances, options.data)
     groupings = groupings_of(corpus, options.data, config)
     if options.test_sampling:
@@ -433,13 +422,7 @@ def main() -> None:
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
-    trainer = Trainer(
-        config,
-        corpus,
-        recordings,
-        directory,
-        *groupings,
-    )
+    trainer = Trainer(config, corpus, recordings, directory, *groupings)
     with atomic_write(directory / "unused_utterances") as file:
         file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
     hours = corpus.lengths.sum() / config.input_rate / 3600
