@@ -10,7 +10,8 @@ and a clustering of `emodb` (settings may be chosen by it) and of `fsdd`, whose 
 of FBANK) and `mfcc` (of MFCC), the latter two seen against those of `voices`; `vgg16` and
 `vgg16big`, the paper's recipe; one for each --config, by its name; `ivectors`, Kaldi's, extracted
 elsewhere; `resemblyzer`, a public encoder trained with labels, in an environment of its own in
---cache. Each is scored as it is and after treatments that are learnt from `voices`.
+--cache. Each is scored as it is, after treatments that are learnt from `voices`, and centred with
+whitened statistics beside it, as `run.sh` does by itself.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
 goes on where it was. At the end the table of all results is printed.
@@ -27,6 +28,7 @@ import tempfile
 import time
 import venv
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,31 +132,45 @@ class Bench:
         print(json.dumps(result), flush=True)
 
     def measure_row(self, row: str, key: dict, home: Path, vectors_of, about=dict) -> None:
-        """Score vectors as they are and after each treatment, centred on the corpus scored.
+        """Score vectors as they are, after each treatment, and with statistics beside them.
+
+        Treatments are centred on the corpus scored; `run.sh` does the last by itself.
 
         Args:
             home: folder of the row; a trained row's model is in `home / "model"`.
             vectors_of: makes {corpus: vectors or matrices} of the corpora named.
         """
         key = {"row": row, **key}
+
+        def treated(out: Path, treatment: str) -> dict[str, Path]:
+            vectors = vectors_of([TRAIN, *SCORED])
+            model, clusters = home / "model", home / "clusters" / TRAIN
+            if not (model / "final.ie.id").exists():  # no training
+                model.mkdir(parents=True)
+                (model / "final.ie.id").write_text(row)
+            self.step("cluster.sh", vectors[TRAIN], clusters)
+            self.step("make_treatment.sh", "--clusters", clusters, vectors[TRAIN], model)
+            for corpus in SCORED:
+                own = vectors[corpus]
+                options = ["--treatment", treatment, "--domain-embeddings", own]
+                self.step("treat_embeddings.sh", *options, own, model, out / corpus)
+            return {corpus: out / corpus for corpus in SCORED}
+
+        def joined(out: Path) -> dict[str, Path]:
+            statistics = {corpus: self.dir / "statistics" / corpus for corpus in self.data}
+            for corpus, data in self.data.items():
+                self.step("describe_utterances.sh", data, statistics[corpus])
+            for corpus, vectors in treated(out / "center", "center").items():
+                inputs = vectors, statistics[corpus], statistics[TRAIN]
+                self.step("join_statistics.sh", *inputs, out / corpus)
+            return {corpus: out / corpus for corpus in SCORED}
+
         self.measure(key | {"treatment": "none"}, lambda out: vectors_of(SCORED), about)
         for treatment in self.options.treatments:
-
-            def treated(out: Path, treatment: str = treatment) -> dict[str, Path]:
-                vectors = vectors_of([TRAIN, *SCORED])
-                model, clusters = home / "model", home / "clusters" / TRAIN
-                if not (model / "final.ie.id").exists():  # no training
-                    model.mkdir(parents=True)
-                    (model / "final.ie.id").write_text(row)
-                self.step("cluster.sh", vectors[TRAIN], clusters)
-                self.step("make_treatment.sh", "--clusters", clusters, vectors[TRAIN], model)
-                for corpus in SCORED:
-                    own = vectors[corpus]
-                    options = ["--treatment", treatment, "--domain-embeddings", own]
-                    self.step("treat_embeddings.sh", *options, own, model, out / corpus)
-                return {corpus: out / corpus for corpus in SCORED}
-
-            self.measure(key | {"treatment": treatment}, treated, about)
+            self.measure(
+                key | {"treatment": treatment}, partial(treated, treatment=treatment), about
+            )
+        self.measure(key | {"treatment": "center+statistics"}, joined, about)
 
     def baseline(self, row: str) -> None:
         home = self.dir / "rows" / row
