@@ -32,7 +32,7 @@ from unspeech.train import Trainer
 
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
 STORED = 2000  # utterances that it really has; the 100,000 are spread over them
-LONG_FRAMES, LONGS, SHORTS = 3000, 4, 600  # utterances to embed
+LONG_FRAMES, LONGS, SHORTS = 3000, 16, 600  # utterances to embed
 
 
 def medians(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
