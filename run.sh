@@ -37,7 +37,7 @@ embed_nj=1         # jobs of extract and embed_utterances; each uses all cores o
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
 gpu_cmd=$gpu_cmd   # how training is run; see cmd.sh
-gpu=false          # install TensorFlow with CUDA
+gpu=false          # install TensorFlow with CUDA; embed with it, too
 overwrite=false    # make the outputs of these stages again, even if they were made otherwise
 
 . parse_options.sh
@@ -169,14 +169,15 @@ if wanted 3; then
   for name in "${extracted[@]}"; do
     ivectors=$(ivectors_of "$name")
     run_step 3 "extract $name" "$ivectors/ivector_online.scp" \
-      extract.sh --nj "$embed_nj" --cmd "$cmd" "$dir/data/$name" "$dir/model" "$ivectors"
+      extract.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
+      "$dir/data/$name" "$dir/model" "$ivectors"
   done
 fi
 
 if wanted 4; then
   for name in "${extracted[@]}"; do
     run_step 4 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
-      embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" \
+      embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
       "$dir/data/$name" "$dir/model" "$dir/embeddings/$name"
     [ "$treatment" != none ] || continue
     [ "$name" != "${extracted[0]}" ] || run_step 4 make_treatment "$dir/model/treatment.npz" \

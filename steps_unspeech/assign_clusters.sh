@@ -26,7 +26,7 @@ begin_step "$dir/clusters.json" "${options[@]}" -- \
   "$vectors" "$clusters/clusters.json" ${utt2spk:+"$utt2spk"}
 
 $cmd "$dir/log/assign.log" \
-  python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
+  job.sh python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/clusters.json"
 finish_step "$dir/clusters.json"

@@ -40,7 +40,7 @@ mkdir -p "$split"
 awk '{ print $1 }' "$list" | sort > "$split/utterances.scp"
 nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
 $cmd JOB=1:"$nj" "$new_data/log/augment.JOB.log" \
-  once.py "$new_data/wav.scp" JOB "$split/utterances.JOB.scp" \
+  job.sh once.py "$new_data/wav.scp" JOB "$split/utterances.JOB.scp" \
   python3 -m unspeech.augment_data audio --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$config" --copies "$copies" --voices "$voices" --seed "$seed" \
   --audio "$new_data/audio" --made "$split/made.JOB"

@@ -44,15 +44,15 @@ begin_step "$dir/clusters.json" "${options[@]}" -- "$vectors" ${utt2spk:+"$utt2s
 
 if [ "$nj" -gt 1 ] && [ "$cluster_algorithm" != kmeans ]; then
   $cmd "$dir/log/index.log" \
-    python3 -m unspeech.neighbours index --embeddings "$vectors" --graph "$dir/graph" \
+    job.sh python3 -m unspeech.neighbours index --embeddings "$vectors" --graph "$dir/graph" \
     --metric "$metric" --normalize "$normalize" --half-index "$half_index" --seed "$seed"
   $cmd JOB=1:"$nj" "$dir/log/neighbours.JOB.log" \
-    python3 -m unspeech.neighbours search --graph "$dir/graph" --job JOB --jobs "$nj" \
+    job.sh python3 -m unspeech.neighbours search --graph "$dir/graph" --job JOB --jobs "$nj" \
     --min-samples "$min_samples"
 fi
 
 $cmd "$dir/log/cluster.log" \
-  python3 -m unspeech.cluster --embeddings "$vectors" "${options[@]}" \
+  job.sh python3 -m unspeech.cluster --embeddings "$vectors" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/utt2spk" "$dir/spk2utt" "$dir/clusters.json"
 finish_step "$dir/clusters.json"

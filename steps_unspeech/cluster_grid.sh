@@ -35,7 +35,7 @@ options=(--min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
 begin_step "$dir/grid.tsv" "${options[@]}" -- "$vectors" ${utt2spk:+"$utt2spk"}
 
 $cmd "$dir/log/grid.log" \
-  python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
+  job.sh python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/grid.tsv" "$dir/grid.png"
 finish_step "$dir/grid.tsv"

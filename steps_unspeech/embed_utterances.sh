@@ -9,6 +9,7 @@ set -euo pipefail
 
 nj=1               # a job uses all cores of its machine
 cmd=run_local.py   # how jobs are run; see cmd.sh
+use_gpu=false      # ask for a GPU for each job
 overwrite=false    # make them again, even if they were made otherwise
 
 . parse_options.sh
@@ -23,8 +24,9 @@ begin_step "$dir/embedding.scp" -- "$feats" "$model/final.ie.id"
 
 nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
+! $use_gpu || cmd+=" --gpu 1"
 $cmd JOB=1:"$nj" "$dir/log/embed.JOB.log" \
-  once.py "$dir/embedding.scp" JOB "$split" \
+  job.sh once.py "$dir/embedding.scp" JOB "$split" \
   python3 -m unspeech.embed utterances --feats "$split" --data "$data" --model "$model" \
   --ark "$dir/split/embedding.JOB.ark"
 

@@ -39,7 +39,7 @@ begin_step "$dir/scores.json" "${options[@]}" \
   ${clusters:+"$clusters/clusters.json"}
 
 $cmd "$dir/log/evaluate.log" \
-  python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
+  job.sh python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
   ${clusters:+--clusters "$clusters"} ${others:+--cohort "$others"} --out "$dir"
 require_files "$dir/scores.json"
 finish_step "$dir/scores.json"

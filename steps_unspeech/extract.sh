@@ -11,6 +11,7 @@ set -euo pipefail
 
 nj=1               # a job uses all cores of its machine
 cmd=run_local.py   # how jobs are run; see cmd.sh
+use_gpu=false      # ask for a GPU for each job
 period=10          # frames from one row to the next
 causal=false       # row t from the frames up to t * period only, as when decoding online
 normalize_rows=false   # zero mean and unit variance a dimension over the training speech
@@ -70,8 +71,9 @@ if [[ $average =~ ^(running|speaker)$ ]]; then
 else
   nj=$(split_scp "$feats" "$nj" "$dir/split")
 fi
+! $use_gpu || cmd+=" --gpu 1"
 $cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
-  once.py "$dir/ivector_online.scp" JOB "$job.scp" \
+  job.sh once.py "$dir/ivector_online.scp" JOB "$job.scp" \
   python3 -m unspeech.embed ivectors --feats "$job.scp" --data "$data" --model "$model" \
   --period "$period" --ark "$dir/ivector_online.JOB.ark" "${rows[@]}"
 

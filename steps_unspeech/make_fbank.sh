@@ -44,7 +44,7 @@ if command -v compute-fbank-feats > /dev/null; then
   kaldi=(--compute-fbank-feats "$(command -v compute-fbank-feats)")
 fi
 $cmd JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
-  once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" \
+  job.sh once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" \
   python3 -m unspeech.fbank --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$fbank_config" --seed "$seed" --max-failed "$max_failed" \
   "${kaldi[@]}" --ark "$out.ark" --scp "$out.scp" \

@@ -34,7 +34,7 @@ feats=$(inputs_of "$data" "$config" "$train_opts")
 read -ra settings <<< "$train_opts"
 [ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
 [ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
-train=(python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}"
+train=(job.sh python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}"
   --data "$data" --dir "$model")
 if [[ $train_opts =~ --test[-_]sampling ]]; then
   $cmd "$model/log/test_sampling.log" "${train[@]}"

@@ -29,6 +29,13 @@ def run_bash(script: str, cwd=None, **environment) -> subprocess.CompletedProces
     return run("bash", "-c", head + script, cwd=cwd, **environment)
 
 
+def write_script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 def copy_checkout(to: Path) -> Path:
     """A checkout of its own whose .venv counts as set up: it calls the tests' own Python."""
     unwanted = shutil.ignore_patterns(".git", ".venv*", "exp", "data", "tests", ".*_cache")

@@ -9,15 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from shell import ROOT, STEPS, run, run_bash
-
-
-def write_script(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
+from shell import ROOT, STEPS, run, run_bash, write_script
 
 # Options
 
@@ -133,28 +125,31 @@ def test_kaldi_is_optional(tmp_path):
     assert result.stdout.splitlines()[0] == "run_local.py,run_local.py"
 
 
+SLURM = f"--config {ROOT}/conf/slurm.conf --mem 4G"
+SGE = f"--config {ROOT}/conf/queue.conf --mem 4G"
+
+
 @pytest.mark.parametrize(
-    ("queue", "commands"),
+    ("queue", "scripts", "commands"),
     [
-        (None, "run.pl,run.pl"),
-        ("qsub", "queue.pl --mem 4G,queue.pl --mem 4G --gpu 1"),
-        ("sbatch", "slurm.pl --mem 4G,slurm.pl --mem 4G --gpu 1"),
+        ("local", ["run.pl", "slurm.pl"], "run.pl,run.pl"),
+        ("slurm", ["slurm.pl"], f"slurm.pl {SLURM},slurm.pl {SLURM} --gpu 1"),
+        ("slurm", [], f"run_slurm.py {SLURM},run_slurm.py {SLURM} --gpu 1"),
+        ("sge", ["queue.pl"], f"queue.pl {SGE},queue.pl {SGE} --gpu 1"),
     ],
 )
-def test_kaldis_runners_are_chosen(tmp_path, queue, commands):
-    kaldi = fake_kaldi(tmp_path / "kaldi", "run.pl", "queue.pl", "slurm.pl")
-    if queue:
-        write_script(tmp_path / "bin" / queue, "#!/bin/sh\n")
-    tools = tmp_path / "tools"  # all but the queues that this machine may have
-    tools.mkdir()
-    for program in Path("/usr/bin").iterdir():
-        if program.name not in ("qsub", "sbatch"):
-            (tools / program.name).symlink_to(program)
-    path = f"{tmp_path}/bin:{tools}"
+def test_runners_are_chosen(tmp_path, queue, scripts, commands):
+    kaldi = fake_kaldi(tmp_path / "kaldi", "run.sh", *scripts)
     show = f'. "{ROOT}/cmd.sh"; echo "$train_cmd,$gpu_cmd"'
-    assert run_bash(show, KALDI_ROOT=str(kaldi), PATH=path).stdout.strip() == commands
-    own = run_bash(show, KALDI_ROOT=str(kaldi), PATH=path, train_cmd="ssh.pl")
-    assert own.stdout.startswith("ssh.pl,")
+    environment = {"KALDI_ROOT": str(kaldi), "UNSPEECH_QUEUE": queue}
+    assert run_bash(show, **environment).stdout.strip() == commands
+    assert run_bash(show, **environment, train_cmd="ssh.pl").stdout.startswith("ssh.pl,")
+
+
+def test_an_unknown_queue_is_an_error():
+    result = run_bash(f'. "{ROOT}/cmd.sh"', UNSPEECH_QUEUE="lsf")
+    assert result.returncode == 1
+    assert "unspeech_queue is 'lsf'; it may be local, slurm or sge" in result.stderr
 
 
 def test_kaldi_is_found_three_levels_up(tmp_path):
