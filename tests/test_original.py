@@ -48,7 +48,7 @@ def tables() -> dict[str, list[list[str]]]:
     """{program: rows of its table: (original, here, remarks)}."""
     found, program = {}, None
     for line in (ROOT / "docs/original.md").read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
+        if line.startswith("## `"):
             program = line.strip("# `")
             found[program] = []
         elif line.startswith("| `"):
