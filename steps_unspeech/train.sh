@@ -4,7 +4,8 @@
 # Usage: steps_unspeech/train.sh [options] <data-dir> <model-dir>
 #  e.g.: steps_unspeech/train.sh --config conf/unspeech_64.yaml data/train exp/model
 # or:    steps_unspeech/train.sh [options] --filelist <feats.scp or .ark> <model-dir>
-# Killed and started again, it goes on from the last checkpoint.
+# Killed and started again, it goes on from the last checkpoint. Several GPUs or workers share each
+# batch: training takes the same course as with one.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
@@ -14,6 +15,8 @@ config=$UNSPEECH_ROOT/conf/unspeech_64.yaml   # settings of the model and of tra
 filelist=          # features to train on in place of a data directory
 num_steps=         # training length; default: the config's
 max_minutes=       # upper bound of the time that training takes
+num_gpus=1         # GPUs of a worker, if it has any
+num_workers=1      # jobs that train together, such as one on each of several hosts
 seed=1             # of initial weights, sampling and dropout
 train_opts=        # more settings, over those of the config: "--batch-size 16 --fc-size 512"
 overwrite=false    # train again, even if <model-dir> holds a model
@@ -54,7 +57,18 @@ done
 begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" train_opts="$train_opts" \
   -- "$feats" "$config"
 
-echo "Training; to watch: tail -f $model/log/train.log"
-$cmd "$model/log/train.log" "${train[@]}"
+log=$model/log/train.log
+train+=(--num-gpus "$num_gpus")
+[ "$num_gpus" -eq 1 ] || cmd+=" --gpu $num_gpus"
+if [ "$num_workers" -gt 1 ]; then
+  log=$model/log/train.JOB.log
+  cmd+=" --max-jobs-run $num_workers JOB=1:$num_workers"
+  train+=(--num-workers "$num_workers" --worker JOB)
+  rm -rf "$model/workers"   # where they meet
+  mkdir -p "$model/workers"
+fi
+echo "Training; to watch: tail -f ${log/JOB/1}"
+$cmd "$log" "${train[@]}"
+rm -rf "$model/workers"
 require_files "$model/model.weights.h5" "$model/final.ie.id"
 finish_step "$model/final.ie.id"

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from unspeech.config import Config
+from unspeech.distribution import several_replicas
 
 LEAK = 0.2  # slope of the leaky ReLU below zero, throughout the original
 
@@ -45,6 +46,11 @@ def _activate(x, name: str, config: Config):
     if config.batch_normalization:
         # TF-Slim's defaults: a shift and no scale, which the next layer's weights make up for.
         decay = config.batch_normalization_decay
-        norm = layers.BatchNormalization(momentum=decay, scale=False, name=f"{name}_norm")
+        norm = layers.BatchNormalization(
+            momentum=decay,
+            scale=False,
+            synchronized=several_replicas(),
+            name=f"{name}_norm",
+        )
         x = norm(x)
     return layers.Activation(leaky_relu, name=f"{name}_activation")(x)

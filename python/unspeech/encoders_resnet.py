@@ -11,6 +11,7 @@ from keras import layers
 
 from unspeech.blocks import initializers
 from unspeech.config import Config
+from unspeech.distribution import several_replicas
 
 INCEPTION_LEAST = 75  # frames and filters that its unpadded convolutions need
 
@@ -41,7 +42,7 @@ def _resnet(
 
     def adapt(layer: layers.Layer) -> dict:
         if isinstance(layer, layers.BatchNormalization):
-            return {"momentum": 0.997, "epsilon": 1e-5}
+            return {"momentum": 0.997, "epsilon": 1e-5, "synchronized": several_replicas()}
         if layer.name == "pool1_pad":
             return {"padding": 0}
         if layer.name == "pool1_pool":
@@ -66,7 +67,7 @@ def inception_resnet_v2(frames: int, dim: int, config: Config) -> keras.Model:
 
     def adapt(layer: layers.Layer) -> dict:
         if isinstance(layer, layers.BatchNormalization):
-            return {"momentum": 0.9997}
+            return {"momentum": 0.9997, "synchronized": several_replicas()}
         return initializers() if isinstance(layer, layers.Conv2D) else {}
 
     window = keras.Input((frames, dim))

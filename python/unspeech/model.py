@@ -11,6 +11,7 @@ from keras import layers
 
 from unspeech.blocks import initializers, leaky_relu
 from unspeech.config import Config, make_config, read_yaml
+from unspeech.distribution import dropout
 from unspeech.encoders import make_encoder
 from unspeech.errors import UnspeechError
 from unspeech.tables import atomic_write
@@ -220,7 +221,7 @@ class Head(layers.Layer):
             return hidden
         # Stateless, so that a restarted run drops what the undisturbed one would have dropped.
         own = seed + tf.constant([0, number << 29])
-        return tf.nn.experimental.stateless_dropout(hidden, self.drop, seed=own)
+        return dropout(hidden, self.drop, own)
 
 
 def save_weights(model: UnspeechModel, path: Path) -> None:

@@ -27,6 +27,15 @@ from unspeech.config import (
     read_yaml,
     write_config,
 )
+from unspeech.distribution import (
+    LOST,
+    Replicas,
+    apply_gradients,
+    gather,
+    join_replicas,
+    mean_gradients,
+    share,
+)
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, MemmapOptions
 from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
@@ -59,6 +68,7 @@ class Trainer:
         corpus: features.
         recordings: the recording of each utterance.
         directory: model directory.
+        replicas: the devices to train on.
         speakers: the speaker of each utterance, to draw negative pairs within, or None.
         units: units of each utterance, to be the windows, or None.
         voices: what each utterance shares its context with, or None, see `ContextSampler`.
@@ -70,11 +80,19 @@ class Trainer:
         corpus: Corpus,
         recordings: list[str],
         directory: Path,
+        replicas: Replicas,
         speakers: list[str] | None = None,
         units: list[list[Unit]] | None = None,
         voices: list[str] | None = None,
     ) -> None:
-        self.config, self.directory = config, directory
+        self.config, self.directory, self.replicas = config, directory, replicas
+        if config.batch_size % replicas.count:
+            raise UnspeechError(
+                f"batch_size {config.batch_size} cannot be shared among {replicas.count} devices; "
+                "take a multiple of their number"
+            )
+        if config.jit_compile and replicas.count > 1:
+            raise UnspeechError("jit_compile: XLA trains on one device only; set it to false")
         usable = usable_utterances(corpus, config, speakers, units, voices)
         self.unused = np.flatnonzero(~usable)
         train, heldout = split_heldout(usable, recordings, config)
@@ -88,24 +106,25 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         # It fails on gradients of the leaky ReLU, with an error message that would worry people.
         tf.config.optimizer.set_experimental_options({"remapping": False})
-        self.model = UnspeechModel(config)
-        if config.initial_model:
-            load_weights(self.model, Path(config.initial_model))
-        elif config.normalize_input:
-            self.model.set_normalization(normalization_sample(corpus, train, config.seed))
         self.objective = OBJECTIVES.get(config.objective)
         if self.objective is None:
             raise UnspeechError(
                 f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
             )
-        self.teacher = None
-        if self.objective.has_teacher:
-            self.teacher = UnspeechModel(config)
-            self.teacher.set_weights(self.model.get_weights())
-        self.optimizer = tf.keras.optimizers.AdamW(
-            config.learn_rate, weight_decay=config.weight_decay
-        )
-        self.optimizer.build(self.model.trainable_variables)
+        with replicas.strategy.scope():
+            self.model = UnspeechModel(config)
+            if config.initial_model:
+                load_weights(self.model, Path(config.initial_model))
+            elif config.normalize_input:
+                self.model.set_normalization(normalization_sample(corpus, train, config.seed))
+            self.teacher = None
+            if self.objective.has_teacher:
+                self.teacher = UnspeechModel(config)
+                self.teacher.set_weights(self.model.get_weights())
+            self.optimizer = tf.keras.optimizers.AdamW(
+                config.learn_rate, weight_decay=config.weight_decay
+            )
+            self.optimizer.build(self.model.trainable_variables)
         self.train_step = tf.function(
             self._train_step, reduce_retracing=True, jit_compile=config.jit_compile
         )
@@ -136,29 +155,34 @@ class Trainer:
 
     def _train_step(self, windows, negatives, seed):
         """One step of Adam; returns () loss and () accuracy on its pairs."""
+        outcome = self.replicas.run(self._replica_step, windows, negatives, seed)
+        if self.teacher is not None:
+            for mean, weight in zip(self.teacher.weights, self.model.weights, strict=True):
+                mean.assign(weight + self.config.teacher_momentum * (mean - weight))
+        return outcome
+
+    def _replica_step(self, windows, negatives, seed):
         if self.config.augmented:
             windows = self._augment(windows, seed)
+        windows = [share(each) for each in windows]
         taught = self._taught(windows)
         with tf.GradientTape() as tape:
-            embeddings = self.model.embed_batch(*windows, dropout_seed=seed)
+            embeddings = map(gather, self.model.embed_batch(*windows, dropout_seed=seed))
             outcome = self.objective.outcome(self.model, *embeddings, negatives, taught)
             total = outcome.loss
             if self.config.l2_reg > 0:
                 total += self.config.l2_reg * self.model.l2_penalty()
         weights = self.model.trainable_variables
-        gradients = tape.gradient(total, weights)
+        gradients = mean_gradients(tape.gradient(total, weights))
         if self.config.gradient_clipping > 0:
             gradients = [tf.clip_by_norm(g, self.config.gradient_clipping) for g in gradients]
-        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        if self.teacher is not None:
-            for mean, weight in zip(self.teacher.weights, self.model.weights, strict=True):
-                mean.assign(weight + self.config.teacher_momentum * (mean - weight))
+        apply_gradients(self.optimizer, gradients, weights)
         return outcome.loss, outcome.accuracy
 
     def _taught(self, windows):
         if self.teacher is None:
             return None
-        return Taught(self.teacher, *self.teacher.embed_batch(*windows))
+        return Taught(self.teacher, *map(gather, self.teacher.embed_batch(*windows)))
 
     def _augment(self, windows, seed):
         targets, contexts, *lengths = windows
@@ -209,7 +233,12 @@ class Trainer:
         """Train to `num_steps`, or until training has taken `max_minutes` in all."""
         if self.checkpoints.restore_or_initialize():
             print(f"Going on from step {int(self.step)}: {self.checkpoints.latest_checkpoint}")
-        log = TrainLog(self.directory, int(self.step))
+        if self.replicas.of_chief(int(self.step)) != int(self.step):
+            raise UnspeechError(
+                f"{self.checkpoints.directory}: the first worker sees another checkpoint; "
+                "start again when all hosts see the same files"
+            )
+        log = TrainLog(self.directory, int(self.step)) if self.replicas.is_chief else None
         limit = np.inf if max_minutes is None else 60 * max_minutes
         config = self.config
         guessed_accuracy, guessed_loss = self.objective.guessed(config)
@@ -234,39 +263,41 @@ class Trainer:
             steps += 1
             progress.update()
 
-            seconds = float(self.seconds) + time.monotonic() - began
-            last = step == config.num_steps or seconds >= limit
+            took = self.replicas.of_chief(time.monotonic() - began)
+            last = step == config.num_steps or float(self.seconds) + took >= limit
             if step % config.steps_per_checkpoint == 0 or last:
                 if not np.isfinite(sums[0]):
                     raise UnspeechError(
                         f"{self.directory}: the loss is no longer finite at step {step}; "
                         "train with a smaller learn_rate"
                     )
-                took = time.monotonic() - began
                 heldout_loss, heldout_accuracy = self.heldout_scores()
                 best = heldout_loss < float(self.best_loss)
                 if best:
                     self.best_loss.assign(heldout_loss)
-                    save_weights(self.model, self.directory / "checkpoints" / "best.weights.h5")
-                self.seconds.assign_add(time.monotonic() - began)
-                log.report(
-                    step=step,
-                    seconds=round(float(self.seconds), 3),
-                    loss=sums[0] / steps,
-                    accuracy=sums[1] / steps,
-                    majority_accuracy=guessed_accuracy,
-                    chance_loss=guessed_loss,
-                    heldout_loss=heldout_loss,
-                    heldout_accuracy=heldout_accuracy,
-                    best=best,
-                    step_time=took / steps,
-                    input_wait=waited / took,
-                    pairs_per_second=self.objective.pairs(config) * steps / took,
-                )
-                self.checkpoints.save(checkpoint_number=step)
+                self.seconds.assign_add(self.replicas.of_chief(time.monotonic() - began))
+                if log:
+                    if best:
+                        save_weights(self.model, self.directory / "checkpoints" / "best.weights.h5")
+                    log.report(
+                        step=step,
+                        seconds=round(float(self.seconds), 3),
+                        loss=sums[0] / steps,
+                        accuracy=sums[1] / steps,
+                        majority_accuracy=guessed_accuracy,
+                        chance_loss=guessed_loss,
+                        heldout_loss=heldout_loss,
+                        heldout_accuracy=heldout_accuracy,
+                        best=best,
+                        step_time=took / steps,
+                        input_wait=waited / took,
+                        pairs_per_second=self.objective.pairs(config) * steps / took,
+                    )
+                    self.checkpoints.save(checkpoint_number=step)
                 sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
         progress.close()
-        self.model.load_weights(self.directory / "checkpoints" / "best.weights.h5")
+        if log:
+            self.model.load_weights(self.directory / "checkpoints" / "best.weights.h5")
 
 
 def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.ndarray:
@@ -376,7 +407,7 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
         if (directory / "final.ie.id").exists():
             if old["num_steps"] == config.num_steps:
                 return True
-            (directory / "final.ie.id").unlink()
+            (directory / "final.ie.id").unlink(missing_ok=True)  # another worker may have done it
     write_config(path, config)
     write_table(data_path, {f"{name}:": value for name, value in trained_on.items()})
     return False
@@ -407,6 +438,9 @@ def main() -> None:
         action="store_true",
         help="do not train, but draw the windows of the first step: sampling.png in --dir",
     )
+    parser.add_argument("--num-gpus", type=int, default=1, help="GPUs to train on, of each worker")
+    parser.add_argument("--num-workers", type=int, default=1, help="processes that train together")
+    parser.add_argument("--worker", type=int, default=1, help="which of them this is, from 1")
     add_options(parser, Config, "settings of the model, over those of --config")
     add_options(parser, MemmapOptions, "features of more than fits into memory")
     options = parser.parse_args()
@@ -422,9 +456,13 @@ def main() -> None:
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
-    trainer = Trainer(config, corpus, recordings, directory, *groupings)
-    with atomic_write(directory / "unused_utterances") as file:
-        file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
+    replicas = join_replicas(
+        options.num_gpus, options.num_workers, options.worker, directory / "workers"
+    )
+    trainer = Trainer(config, corpus, recordings, directory, replicas, *groupings)
+    if replicas.is_chief:
+        with atomic_write(directory / "unused_utterances") as file:
+            file.writelines(f"{corpus.utterances[i]} {corpus.lengths[i]}\n" for i in trainer.unused)
     hours = corpus.lengths.sum() / config.input_rate / 3600
     print(
         f"Training {config.embedding_transformation} with seed {config.seed} on "
@@ -433,7 +471,19 @@ def main() -> None:
         f"{directory / 'unused_utterances'}",
         flush=True,
     )
-    trainer.run(options.max_minutes)
+    try:
+        trainer.run(options.max_minutes)
+    except LOST as error:
+        if replicas.workers == 1:
+            raise
+        print(error.message)
+        raise UnspeechError(
+            f"worker {replicas.worker + 1}: another of the {replicas.workers} workers is lost, see "
+            "its log; start again, to go on from the last checkpoint"
+        ) from None
+    if not replicas.is_chief:
+        print(f"Worker {replicas.worker + 1} is done; the first one writes the model")
+        return
     write_row_statistics(trainer.model, corpus, directory)
     model_id = finish_model(trainer.model, directory)
     print(f"Trained model {model_id} is in {directory}")

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from unspeech.archives import ArkWriter, read_array
 from unspeech.config import Config, make_config, read_yaml
+from unspeech.distribution import Replicas
 from unspeech.embed import Embedder, RowOptions
 from unspeech.features import Corpus, load_corpus
 from unspeech.model import UnspeechModel
@@ -64,7 +65,8 @@ def windows_of_pairs(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def measure_training(config: Config, directory: Path) -> float:
     """Returns seconds of a step."""
     corpus = Corpus.in_memory([f"u{i}" for i in range(64)], noise([FRAMES] * 64, config.feat_size))
-    trainer = Trainer(config, corpus, corpus.utterances, directory)
+    replicas = Replicas(tf.distribute.get_strategy())
+    trainer = Trainer(config, corpus, corpus.utterances, directory, replicas)
     model, batch = trainer.model, trainer.sampler.batch(1)
     lefts, rights, positive = windows_of_pairs(batch)
     labels = positive.astype(np.float32)
