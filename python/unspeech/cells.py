@@ -37,7 +37,7 @@ class Cells:
 
         Args:
             queries: (queries, dim) float32.
-            cells: (queries, visits) cells to visit, the likeliest first.
+            cells: (queries, visits) cells to visit, the likeliest first; -1 for none.
             count: neighbours wanted.
             apart: component of each query, and of each vector by its number: neighbours must be
                 of another one than the query.
@@ -72,6 +72,24 @@ class Cells:
         squares += lengths[rows]
         kept, ranks = _least(rows, np.maximum(squares, 0), len(queries), count)
         return self._exact(queries, rows[kept], places[kept], ranks, count)
+
+    def radii(self, centroids: np.ndarray) -> np.ndarray:
+        """(cells,) distance of each cell's farthest vector from its centroid; 0 if it is empty."""
+        found = np.zeros(len(self.ends))
+        for cell, start in enumerate(np.append(0, self.ends[:-1])):
+            apart = self.vectors[start : self.ends[cell]] - centroids[cell]
+            found[cell] = np.sqrt(np.einsum("nd,nd->n", apart, apart).max(initial=0))
+        return found
+
+    def owners(self, components: np.ndarray) -> np.ndarray:
+        """(cells,) the component that all vectors of a cell are of, or -1 if there is none."""
+        own = components[self.members]
+        filled = np.flatnonzero(np.diff(self.ends, prepend=0))
+        starts = np.append(0, self.ends[:-1])[filled]
+        least, most = np.minimum.reduceat(own, starts), np.maximum.reduceat(own, starts)
+        found = np.full(len(self.ends), -1)
+        found[filled] = np.where(least == most, least, -1)
+        return found
 
     def _exact(
         self,
@@ -109,6 +127,7 @@ def nearest_centroids(vectors: np.ndarray, centroids: np.ndarray, count: int) ->
 def _visits(cells: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield each cell with the rows of `cells` that name it."""
     order = np.argsort(cells.ravel(), kind="stable")
+    order = order[np.count_nonzero(cells < 0) :]
     visited, starts = np.unique(cells.ravel()[order], return_index=True)
     if len(visited):
         yield from zip(visited, np.split(order // cells.shape[1], starts[1:]), strict=True)

@@ -25,6 +25,7 @@ from unspeech.tables import atomic_write
 
 LINK_SAMPLES = 5  # min_samples by which missing links are looked for, whatever it is later
 LINKS = 8  # links of an utterance to others outside its component
+_ROUNDING = 1e-5  # of distances in float32
 ROUNDS = 3  # searches for links; afterwards only for components that have none
 
 
@@ -308,10 +309,17 @@ def _search_outside(
     cells, nearest = graph.cells(), graph.nearest_cells()
     visits = min(PROBES << turn, len(centroids))
     size = max(1, graph.search_size() * PROBES // visits)
+    owners, radii = cells.owners(components), cells.radii(centroids) if turn else None
 
     def search(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own = vectors[some]
         visited = nearest_centroids(own, centroids, visits) if turn else nearest[some]
+        futile = owners[visited] == components[some, None]
+        if turn:  # nothing in the cell can be as near as what is wanted
+            away = np.linalg.norm(own[:, None] - centroids[visited], axis=2) - radii[visited]
+            futile |= away > limits[some, None] + _ROUNDING
+        likeliest = np.argsort(futile, axis=1, kind="stable")
+        visited = np.take_along_axis(np.where(futile, -1, visited), likeliest, axis=1)
         apart = components[some], components
         return cells.search(own, visited, LINKS, apart, limits[some] if turn else None)
 
