@@ -6,7 +6,7 @@ Naive is
 - training: to embed both windows of every pair separately;
 - sampling: to draw pair by pair, in a loop that takes an utterance's features from memory, as the
   original program does, or from its archive;
-- extraction: one call of the network an utterance.
+- extraction: one call of the network an utterance; and the paper's encoder beside that of --config.
 What is compared takes turns, and its median counts.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from unspeech.archives import ArkWriter, read_array
-from unspeech.config import Config, make_config, read_yaml
+from unspeech.config import FRAMES_A_SECOND, Config, make_config, read_yaml
 from unspeech.distribution import Replicas
 from unspeech.embed import Embedder, RowOptions
 from unspeech.features import Corpus, load_corpus
@@ -191,7 +192,7 @@ def measure_extraction(config: Config, short: str | None) -> None:
     for name, utterances in (("short", shorts), ("long", longs)):
         ways = {"ours": partial(ours, utterances), "naive": partial(naive, utterances)}
         found = medians(ways, rounds=3)
-        seconds = sum(map(len, utterances)) / 100
+        seconds = sum(map(len, utterances)) / FRAMES_A_SECOND
         print(
             f"extraction {config.embedding_transformation}, stride {options.genfeat_stride}, "
             f"{len(utterances)} {name} utterances of {seconds / len(utterances):.2f} s: "
@@ -199,6 +200,23 @@ def measure_extraction(config: Config, short: str | None) -> None:
             f"{seconds / found['naive']:.0f}; ratio {found['naive'] / found['ours']:.2f}",
             flush=True,
         )
+
+
+def measure_encoders(ours: Config, paper: Config) -> None:
+    longs = noise([LONG_FRAMES] * LONGS, paper.feat_size)
+    seconds = LONGS * LONG_FRAMES / FRAMES_A_SECOND
+
+    def embed(config: Config) -> Callable[[], object]:
+        embedder = Embedder(UnspeechModel(config), RowOptions())
+        return lambda: deque(embedder.rows(("u", features) for features in longs), maxlen=0)
+
+    found = medians({"ours": embed(ours), "paper": embed(paper)}, rounds=3)
+    print(
+        f"extraction, stride {RowOptions().genfeat_stride}: {ours.embedding_transformation} "
+        f"{seconds / found['ours']:.0f} times real time, {paper.embedding_transformation} "
+        f"{seconds / found['paper']:.0f}; ratio {found['paper'] / found['ours']:.1f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -213,6 +231,7 @@ def main() -> None:
         step = measure_training(paper, Path(name))
         measure_sampling(paper, step, Path(name))
     measure_extraction(config, options.short)
+    measure_encoders(config, paper)
 
 
 if __name__ == "__main__":
