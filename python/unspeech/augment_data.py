@@ -203,9 +203,9 @@ def make_audio(options) -> None:
             continue
         own = utterance, recordings[utterance], samples
         for name, copy in copies_of(*own, counts, channels, options.seed):
-            path = options.audio.absolute() / f"{name.replace('/', '-')}.flac"
+            path = options.audio.absolute() / f"{name.replace('/', '-')}.wav"
             with atomic_write(path, "wb") as file:
-                soundfile.write(file, copy, RATE, "PCM_16", format="FLAC")
+                soundfile.write(file, copy, RATE, "PCM_16", format="WAV")
             made[name] = f"{len(copy) / RATE:.3f} {path}"
     with atomic_write(options.made[0]) as file:
         file.writelines(f"{name} {entry}\n" for name, entry in made.items())
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=1, help="of an utterance's voice (1)")
     parser.add_argument("--voices", type=int, default=0, help="copies in other voices (0)")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (1)")
-    parser.add_argument("--audio", type=Path, help="folder for the copies, as FLAC files")
+    parser.add_argument("--audio", type=Path, help="folder for the copies, as WAV files")
     parser.add_argument("--out", type=Path, help="data directory to write")
     options = parser.parse_args()
     {"audio": make_audio, "tables": make_tables}[options.what](options)

@@ -34,6 +34,7 @@ from unspeech.train import Trainer
 
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
 STORED = 2000  # utterances that it really has; the 100,000 are spread over them
+REPEATS = 50  # batches drawn for a measurement
 LONG_FRAMES, LONGS, SHORTS = 3000, 16, 600  # utterances to embed
 
 
@@ -120,6 +121,10 @@ def measure_sampling(config: Config, step_seconds: float, directory: Path) -> No
     stored = [read_array("", entry, scp) for entry in entries]
     features = {utterance: stored[i % STORED] for i, utterance in enumerate(table)}
 
+    def repeat(draw: Callable[[], object]) -> None:
+        for _ in range(REPEATS):  # each is dropped before the next, as training does
+            draw()
+
     def from_memory(utterance: str) -> np.ndarray:
         return features[utterance]
 
@@ -148,19 +153,19 @@ def measure_sampling(config: Config, step_seconds: float, directory: Path) -> No
     steps = iter(range(10**9))
     found = medians(
         {
-            "ours": lambda: [sampler.batch(next(steps)) for _ in range(20)],
-            "memory": lambda: [loop(from_memory) for _ in range(20)],
-            "archive": lambda: loop(from_archive),
+            "ours": partial(repeat, lambda: sampler.batch(next(steps))),
+            "memory": partial(repeat, lambda: loop(from_memory)),
+            "archive": partial(repeat, lambda: loop(from_archive)),
         },
         rounds=5,
     )
-    ours, memory = found["ours"] / 20, found["memory"] / 20
+    ours, memory, archive = (found[name] / REPEATS for name in ("ours", "memory", "archive"))
     windows = 2 * config.batch_size * (config.contexts + config.negative_samples)
     print(
         f"sampling from {UTTERANCES:,} utterances, windows of pairs: {windows / ours:,.0f} a "
         f"second; loop over utterances in memory {windows / memory:,.0f}, ratio "
-        f"{memory / ours:.1f}; loop that reads them {windows / found['archive']:,.0f}, ratio "
-        f"{found['archive'] / ours:.1f}; {100 * ours / step_seconds:.2f} % of a training step",
+        f"{memory / ours:.1f}; loop that reads them {windows / archive:,.0f}, ratio "
+        f"{archive / ours:.1f}; {100 * ours / step_seconds:.2f} % of a training step",
         flush=True,
     )
 

@@ -1,0 +1,23 @@
+# The work directory's path.sh: sourced there by Kaldi's scripts and by ours for it.
+# shellcheck shell=bash
+
+export PATH=$PWD/utils:$PATH    # Kaldi's parse_options.sh before ours
+
+# once <output-dir> <command> [<argument> ...]: run a command, unless it has ended well before.
+once() {
+  local dir=$1 log=log/${1//\//-}.log started=$SECONDS
+  shift
+  [ ! -e "$dir/.done" ] || return 0
+  mkdir -p log
+  "$@" > "$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    die "$dir: $1 failed; log: $PWD/$log"
+  }
+  touch "$dir/.done"
+  echo "$dir: $((SECONDS - started)) s"
+}
+
+# jobs_of <data> <nj>: how many jobs its speakers can be shared among, at most <nj>.
+jobs_of() {
+  awk -v nj="$2" 'END { print NR < nj ? NR : nj }' "$1/spk2utt"
+}
