@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Train a small chain TDNN on <data-dir>/train_aug and decode <data-dir>/test, features of copies.sh;
-# alignments are by the GMMs of gmm.sh, in <exp-dir>. The network is <exp-dir>/tdnn, with i-vectors
-# <exp-dir>/tdnn_<a name>.
+# Train a small chain TDNN on <data-dir>/train_aug and decode <data-dir>/test, with the features of
+# copies.sh, less each speaker's mean. Alignments are by the GMMs of gmm.sh, in <exp-dir>. The network
+# is <exp-dir>/tdnn, with i-vectors <exp-dir>/tdnn_<a name>.
 #
 # Usage: local/digits/chain.sh [options] <data-dir> <exp-dir>
 set -euo pipefail
@@ -29,7 +29,8 @@ once "$dir/lats" steps/align_fmllr_lats.sh --nj "$nj" --cmd "$cmd" \
 once "$dir/tree" steps/nnet3/chain/build_tree.sh --frame-subsampling-factor 3 --cmd "$cmd" \
   --context-opts "--context-width=2 --central-position=1" \
   150 "$data/train_mfcc" data/lang_chain "$dir/tri3_ali" "$dir/tree"
-once "$dir/tree/graph" utils/mkgraph.sh --self-loop-scale 1.0 data/lang "$dir/tree" "$dir/tree/graph"
+once "$dir/tree/graph" utils/mkgraph.sh --self-loop-scale 1.0 \
+  data/lang "$dir/tree" "$dir/tree/graph"
 
 input="" inputs="Append(-1,0,1)" adapted_train=() adapted_test=()
 if [ -n "$ivectors" ]; then
@@ -58,11 +59,11 @@ END
 once "$tdnn/configs" steps/nnet3/xconfig_to_configs.py \
   --xconfig-file "$tdnn/configs/network.xconfig" --config-dir "$tdnn/configs"
 once "$tdnn" steps/nnet3/chain/train.py --stage -10 --cmd "$cmd" --use-gpu no \
-  "${adapted_train[@]}" --feat.cmvn-opts="--norm-means=false --norm-vars=false" \
+  "${adapted_train[@]}" --feat.cmvn-opts="--norm-means=true --norm-vars=false" \
   --chain.xent-regularize 0.1 --chain.leaky-hmm-coefficient 0.1 --chain.l2-regularize 0.0 \
   --chain.apply-deriv-weights false --chain.lm-opts=--num-extra-lm-states=200 \
   --egs.chunk-width 120,90,60 --egs.opts="--frames-overlap-per-eg 0 --num-utts-subset 60" \
-  --trainer.srand "$seed" --trainer.num-epochs 3 --trainer.frames-per-iter 50000 \
+  --trainer.srand "$seed" --trainer.num-epochs 2 --trainer.frames-per-iter 50000 \
   --trainer.num-chunk-per-minibatch 32,16 --trainer.max-param-change 2.0 \
   --trainer.optimization.num-jobs-initial 2 --trainer.optimization.num-jobs-final 2 \
   --trainer.optimization.initial-effective-lrate 0.002 \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train GMMs on <data-dir>/train and decode <data-dir>/test: monophones, triphones on deltas, on
-# LDA and MLLT, and adapted to speakers by fMLLR. Sizes are for a quarter of an hour of digits, which
-# needs half the passes that Kaldi makes by default, too.
+# LDA and MLLT, and adapted to speakers by fMLLR. Sizes are for a quarter of an hour of digits, for
+# which half the passes that Kaldi makes by default are enough.
 #
 # Usage: local/digits/gmm.sh [options] <data-dir> <exp-dir>
 set -euo pipefail

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Train Kaldi's i-vector extractor on <data-dir>/train_aug_hires (of copies.sh) and leave i-vectors of
-# both parts in <exp-dir>/ivectors/{train_aug,test}: 64 Gaussians and 32 dimensions, for an hour of
-# speech. As in Kaldi's recipes, two utterances of a speaker share statistics in training, all in the
-# test.
+# Train Kaldi's i-vector extractor on <data-dir>/train_aug_hires (of copies.sh), and leave i-vectors
+# of both parts in <exp-dir>/ivectors/{train_aug,test}: 64 Gaussians and 32 dimensions, for an hour
+# of speech. As in Kaldi's recipes, two utterances of a speaker share statistics in training, all in
+# the test.
 #
 # Usage: local/digits/ivectors.sh [options] <data-dir> <exp-dir>
 set -euo pipefail

@@ -13,8 +13,8 @@ set -euo pipefail
 . "$(dirname "$0")/../../path.sh"
 . "$UNSPEECH_ROOT/cmd.sh"
 
-corpus=            # spoken digits: a Kaldi data directory with text and utt2spk, or a folder of files
-                   # that are called <digit>_<speaker>_<number>.wav
+corpus=            # spoken digits: a Kaldi data directory with text and utt2spk, or a folder of
+                   # files called <digit>_<speaker>_<number>.wav
 stage=0
 nj=2               # jobs; never more than a data directory has speakers
 folds=3
