@@ -24,6 +24,8 @@ config=            # settings of the model and of training; default: conf/demo.y
                    # conf/unspeech_64.yaml
 max_minutes=       # upper bound of the time that training takes
 num_steps=         # training length in steps; default: the config's
+num_gpus=1         # GPUs of a training job, if it has any
+num_workers=1      # jobs that train together, such as one on each of several hosts
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
 treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
                    # corpus; see docs/treatment.md; none: as they are
@@ -160,7 +162,8 @@ if wanted 2; then
   train_step=(train.sh)
   [ "$rounds" -eq 1 ] || train_step=(train_rounds.sh --rounds "$rounds")
   run_step 2 train "$dir/model/final.ie.id" \
-    "${train_step[@]}" --cmd "$gpu_cmd" --config "${config#"$PWD/"}" --seed "$seed" \
+    "${train_step[@]}" --cmd "$gpu_cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
+    --config "${config#"$PWD/"}" --seed "$seed" \
     ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
     "$dir/data/$train_data" "$dir/model"
 fi

@@ -18,6 +18,8 @@ agreement=0.95     # adjusted Rand index of two rounds' clusters from which on t
 min_probability=0.5    # of an utterance to belong to its cluster, or it is not trained on again
 num_steps=         # training length of a round; default: the config's
 max_minutes=       # upper bound of the time that training takes, in all
+num_gpus=1         # GPUs of a training job, if it has any
+num_workers=1      # jobs that train together, such as one on each of several hosts
 seed=1
 train_opts=        # more settings, over those of the config
 overwrite=false    # train again, even if <model-dir> holds a model
@@ -44,7 +46,8 @@ for ((round = 1; round <= rounds; round++)); do
   settings=$train_opts
   [ -z "$before" ] || settings+=" --context-sampling speaker --initial-model $before/model --pseudo-utt2spk $before/pseudo_utt2spk"
   echo "Round $round of at most $rounds"
-  "$steps/train.sh" --cmd "$cmd" --config "$config" --seed "$seed" --num-steps "$num_steps" \
+  "$steps/train.sh" --cmd "$cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
+    --config "$config" --seed "$seed" --num-steps "$num_steps" \
     "${bound[@]}" --train-opts "$settings" "$data" "$dir/model"
   [ "$round" -lt "$rounds" ] || break
   "$steps/embed_utterances.sh" --cmd "$cmd" "$data" "$dir/model" "$dir/embeddings"
