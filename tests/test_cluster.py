@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import sklearn.cluster
-from conftest import ROOT, call, call_fails
+from conftest import ROOT, call, call_fails, write_ark
 from shell import STEPS, run
 
 from unspeech.archives import ArkWriter
@@ -37,10 +37,7 @@ def speakers(count: int = 12, utterances: int = 8, strays: int = 5, seed: int = 
 
 
 def write_vectors(folder, vectors):
-    with ArkWriter(folder / "embedding.ark") as writer:
-        for name in sorted(vectors):
-            writer.write(name, vectors[name])
-    return folder
+    return write_ark(folder / "embedding.ark", dict(sorted(vectors.items()))).parent
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import ROOT, call, call_fails
+from conftest import ROOT, call, call_fails, write_ark
 from shell import run
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, roc_curve
 
@@ -33,10 +33,7 @@ def speaker_vectors(speakers=8, utterances=12, noise=1.5, dim=20, seed=0):
 
 
 def write_embeddings(directory, arrays):
-    with ArkWriter(directory / "embedding.ark") as writer:
-        for utterance, array in arrays.items():
-            writer.write(utterance, np.asarray(array))
-    return directory
+    return write_ark(directory / "embedding.ark", arrays).parent
 
 
 @pytest.fixture(scope="module")

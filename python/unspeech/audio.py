@@ -9,7 +9,6 @@ import io
 import re
 import shlex
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import soundfile
 import soxr
 
 from unspeech.errors import UnspeechError
-from unspeech.processes import die_with_parent
+from unspeech.processes import pipe_output
 from unspeech.tables import read_table
 
 _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never all in memory
@@ -100,7 +99,7 @@ class DataAudio:
         speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
         if speed:
             entry = speed["pipe"] or shlex.split(speed["file"])[0]
-        file = io.BytesIO(_pipe(entry)) if is_pipe(entry) else find_file(entry, self.data)
+        file = io.BytesIO(pipe_output(entry)) if is_pipe(entry) else find_file(entry, self.data)
         try:
             with soundfile.SoundFile(file) as audio:
                 rate, channels = audio.samplerate, audio.channels
@@ -183,19 +182,3 @@ def wav_bytes(samples: np.ndarray, rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, "PCM_16", format="WAV")
     return file.getvalue()
-
-
-def _pipe(entry: str) -> bytes:
-    command = entry.rstrip("| ")
-    done = subprocess.run(
-        ["bash", "-c", command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        preexec_fn=die_with_parent,
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ValueError(
-            f"'{command}' ended with status {done.returncode}{': ' + said[-1] if said else ''}"
-        )
-    return done.stdout

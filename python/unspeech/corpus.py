@@ -20,7 +20,7 @@ import numpy as np
 from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
-from unspeech.tables import invert, read_table, write_table
+from unspeech.tables import invert, make_directory, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
 _SUFFIXES = {
@@ -228,7 +228,7 @@ def new_data_dir(out: Path) -> Iterator[Path]:
     Raises:
         UnspeechError: when `out` holds anything else.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()

@@ -18,11 +18,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import kaldi_native_fbank
-import kaldiio
 import numpy as np
 from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
+from unspeech.archives import ArkWriter, iterate_stream
 from unspeech.audio import AudioError, DataAudio, wav_bytes
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
@@ -173,7 +172,7 @@ def kaldi_fbank(
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     try:
-        yield from kaldiio.load_ark(child.stdout)
+        yield from iterate_stream(child.stdout, program)
     finally:
         child.stdout.close()
         status = child.wait()

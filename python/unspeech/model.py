@@ -14,7 +14,7 @@ from unspeech.config import Config, make_config, read_yaml
 from unspeech.distribution import dropout
 from unspeech.encoders import make_encoder
 from unspeech.errors import UnspeechError
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, make_directory
 
 
 class UnspeechModel(keras.Model):
@@ -226,7 +226,7 @@ class Head(layers.Layer):
 
 def save_weights(model: UnspeechModel, path: Path) -> None:
     """Write a weights file under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     part = path.with_name(f".part.{path.name}")
     try:
         model.save_weights(part)

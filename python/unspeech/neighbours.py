@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, make_directory
 from unspeech.vectors import (
     add_vector_options,
     embeddings_file,
@@ -157,7 +157,7 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
         "half_index": cut,
         "files": {str(s.resolve()): _state(s) for s in sources},
     }
-    graph.folder.mkdir(parents=True, exist_ok=True)
+    make_directory(graph.folder)
 
     def make() -> None:
         if where:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import iterate_arrays
+from unspeech.archives import iterate_arrays, split_entry
 from unspeech.errors import UnspeechError
 from unspeech.tables import read_table
 
@@ -143,14 +143,14 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
         return None
     utterances, offsets, archives = [], [], set()
     for utterance, entry in read_table(path).items():
-        archive, _, offset = entry.rpartition(":")
-        if not offset.isdecimal() or archive.endswith("|"):
+        archive, offset, limits = split_entry(entry)
+        if limits or archive.endswith("|"):
             return None
         utterances.append(utterance)
-        offsets.append(int(offset))
+        offsets.append(offset)
         archives.add(archive)
     archive = Path(archives.pop())
-    if archives or not archive.is_file():
+    if archives or not archive.is_file() or not archive.stat().st_size:
         return None
     data = np.memmap(archive, np.uint8, "r")
     places = np.array(offsets, np.int64)
@@ -158,7 +158,7 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
         return None
     header = bytes(data[places[0] : places[0] + _HEADER])
     dim = struct.unpack("<i", header[6:])[0]
-    if header[:6] != b"\0BFV \4" or places.max() + _HEADER + 4 * dim > len(data):
+    if header[:6] != b"\0BFV \4" or dim <= 0 or places.max() + _HEADER + 4 * dim > len(data):
         return None
     if any((data[places + byte] != header[byte]).any() for byte in range(_HEADER)):
         return None
