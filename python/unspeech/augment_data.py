@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from unspeech.audio import AudioError, DataAudio
 from unspeech.config import read_yaml, setting, typed_values
-from unspeech.corpus import Tables, read_data_dir
+from unspeech.corpus import Tables, read_data_dir, say_left_out
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
 from unspeech.sampling import recordings_of
@@ -189,7 +189,7 @@ def make_audio(options) -> None:
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order, so the same samples
     channels = read_channels(options.config)
     audio = DataAudio(options.data, RATE)
-    utterances = [line.split()[0] for line in options.utterances.read_text("utf-8").splitlines()]
+    utterances = list(read_table(options.utterances, empty_values=True))
     recordings = dict(zip(utterances, recordings_of(utterances, options.data), strict=True))
     counts = {"aug": options.copies, "voice": options.voices}
     print(f"Copying {len(utterances)} utterances, seed {options.seed}", flush=True)
@@ -243,7 +243,8 @@ def add_copies(tables: Tables, made: dict[str, str]) -> Tables:
 
 def make_tables(options) -> None:
     """Write the data directory of the originals and their copies, `wav.scp` last."""
-    tables, _ = read_data_dir(options.data)
+    tables, left_out = read_data_dir(options.data)
+    say_left_out(left_out)
     tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "utt2num_frames")}
     uniq = {utterance: utterance for utterance in tables["utt2spk"]}
     if (options.data / "utt2uniq").exists():

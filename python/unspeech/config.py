@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from unspeech.errors import UnspeechError
+from unspeech.files import read_text
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
@@ -278,13 +279,11 @@ def read_yaml(path: str | Path) -> dict:
     """Read a flat YAML mapping.
 
     Raises:
-        UnspeechError: when the file is missing or is not such a mapping.
+        UnspeechError: when the file cannot be read or is not such a mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 13th month
         raise UnspeechError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UnspeechError(f"{path}: expected lines of '<setting>: <value>'")

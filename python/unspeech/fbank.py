@@ -24,9 +24,10 @@ from tqdm import tqdm
 from unspeech.archives import ArkWriter, iterate_stream
 from unspeech.audio import AudioError, DataAudio, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.files import read_lines
 from unspeech.options import OptionParser
 from unspeech.processes import die_with_parent
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, read_table
 
 # Kaldi's option, where kaldi-native-fbank keeps it, and Kaldi's default, which it does not share.
 _OPTIONS: dict[str, tuple[str, bool | int | float | str]] = {
@@ -61,11 +62,7 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
         UnspeechError: when the file is missing, or for an unknown option or an impossible value.
     """
     options = {name: default for name, (_, default) in _OPTIONS.items()}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         text = line.split("#")[0].strip()
         if not text:
             continue
@@ -272,10 +269,7 @@ def main() -> None:
     audio = DataAudio(options.data, int(settings["sample-frequency"]))
     utterances = audio.utterances
     if options.utterances:
-        if not options.utterances.exists():
-            raise UnspeechError(f"{options.utterances}: no such file")
-        lines = options.utterances.read_text(encoding="utf-8").splitlines()
-        utterances = [line.split(maxsplit=1)[0] for line in lines if line.strip()]
+        utterances = list(read_table(options.utterances, empty_values=True))
     backend = options.compute_fbank_feats or "kaldi-native-fbank"
     print(
         f"{len(utterances)} utterances of {options.data} by {backend}, dither seed {options.seed}"
@@ -300,6 +294,8 @@ def main() -> None:
         print(f"Resampled {count} recordings from {rate} to {audio.rate} Hz")
     if audio.multichannel:
         print(f"{audio.multichannel} recordings have several channels; used the first")
+    if audio.clipped:
+        print(f"{audio.clipped} recordings have samples beyond ±1, clipped there")
     for utterance, reason in reasons.items():
         print(f"WARNING: no features for utterance '{utterance}': {reason}")
     hours = sum(frames.values()) * settings["frame-shift"] / 3.6e6
