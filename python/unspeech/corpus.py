@@ -19,6 +19,7 @@ import numpy as np
 
 from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import Number
 from unspeech.options import OptionParser
 from unspeech.tables import invert, make_directory, read_table, write_table
 
@@ -160,7 +161,7 @@ def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
                     "rename or remove one of them"
                 )
             name = str(path.absolute())
-            if not name.isprintable():  # a line feed, or a byte that is not UTF-8
+            if _NOT_IN_TABLES.search(name):
                 raise UnspeechError(f"{name!r}: a name that wav.scp cannot hold; rename it")
             if not path.is_file():
                 raise UnspeechError(f"{path}: a link to nothing, or not a file; remove it")
@@ -173,6 +174,9 @@ def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
         )
     tables = {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}
     return tables, {"files that are not audio": others, "links that lead back": circular}
+
+
+_NOT_IN_TABLES = re.compile("[\0-\x1f\ud800-\udfff]")  # line feeds; bytes that are not UTF-8
 
 
 def say_left_out(left_out: LeftOut) -> None:
@@ -306,7 +310,7 @@ def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
     parser.add_argument(
-        "--join-seconds", type=float, default=0,
+        "--join-seconds", type=Number(float, "[0, 86400]"), default=0,
         help="join utterances of a speaker, shuffled, until they are this long (0: never)",
     )  # fmt: skip
     parser.add_argument(

@@ -24,6 +24,7 @@ from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, check_features, load_corpus
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.model import UnspeechModel, load_model
 from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
 from unspeech.options import OptionParser
@@ -152,7 +153,7 @@ def make_parser() -> OptionParser:
     parser.add_argument("--model", required=True, help="model directory")
     parser.add_argument(
         "--period",
-        type=int,
+        type=Number(int, "[1, 1000000]"),
         help="--genfeat-stride, in frames of 10 ms with an end-to-end model too; for utterances "
         "the default is half a window",
     )
@@ -186,8 +187,8 @@ def make_parser() -> OptionParser:
         action="store_true",
         help="how often it tells adjacent windows from random ones: <ark>.sampled_accuracy",
     )
-    test.add_argument("--test-perf-samples", type=int, default=100, help="batches of pairs (100)")
-    test.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    test.add_argument("--test-perf-samples", type=COUNT, default=100, help="batches of pairs (100)")
+    test.add_argument("--seed", type=SEED, default=1, help="of the draws (1)")
     return parser
 
 

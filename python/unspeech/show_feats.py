@@ -22,6 +22,7 @@ from unspeech.config import FRAMES_A_SECOND
 from unspeech.errors import UnspeechError, run_program
 from unspeech.evaluate import project
 from unspeech.files import read_lines
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table
 from unspeech.vectors import embeddings_file, load_embeddings
@@ -150,10 +151,13 @@ def main() -> None:
     parser.add_argument("--mode", choices=MODES, default="featshow", help="what to draw (featshow)")
     parser.add_argument("--out", required=True, type=Path, help="PNG file")
     parser.add_argument(
-        *("-n", "--num-feat"), type=int, default=2, help="featshow: which utterance, from 0 (2)"
+        *("-n", "--num-feat"),
+        type=Number(int, "[0, inf)"),
+        default=2,
+        help="featshow: which utterance, from 0 (2)",
     )
     parser.add_argument(
-        *("-m", "--max-frames"), type=int, default=10_000, help="featshow: rows at most (10000)"
+        *("-m", "--max-frames"), type=COUNT, default=10_000, help="featshow: rows at most (10000)"
     )
     parser.add_argument("--feats", help="featshow: feats.scp of features to draw above")
     parser.add_argument(
@@ -161,7 +165,7 @@ def main() -> None:
     )
     parser.add_argument(*("-u", "--utt-2-class"), help="classes_tsne: utt2spk, or other classes")
     parser.add_argument(
-        "--seed", type=int, default=1, help="classes_tsne: of the sample, t-SNE (1)"
+        "--seed", type=SEED, default=1, help="classes_tsne: of the sample, t-SNE (1)"
     )
     options = parser.parse_args()
     picture = MODES[options.mode](options)

@@ -10,6 +10,7 @@ import numpy as np
 
 from unspeech.archives import iterate_arrays, split_entry
 from unspeech.errors import UnspeechError
+from unspeech.limits import Number
 from unspeech.tables import read_table
 
 SCP_NAMES = ("embedding.scp", "ivector_online.scp")
@@ -38,14 +39,9 @@ def add_vector_options(
         default="false",
         help="scale vectors to unit length with the other metrics, too",
     )
-    parser.add_argument("--half-index", type=_half_index, default=-1, help=half)
-
-
-def _half_index(text: str) -> int:
-    index = int(text)
-    if index < 1 and index != -1:
-        raise argparse.ArgumentTypeError("it must be -1, for none, or at least 1")
-    return index
+    parser.add_argument(
+        "--half-index", type=Number(int, "[1, inf)", special=-1), default=-1, help=half
+    )
 
 
 def load_embeddings(
