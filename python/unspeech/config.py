@@ -311,10 +311,15 @@ def read_yaml(path: str | Path) -> dict:
     return values
 
 
+def write_yaml(path: str | Path, values: dict) -> None:
+    """Write a flat mapping, as `read_yaml` reads it."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True, width=1 << 30)
+
+
 def write_config(path: str | Path, config: Config) -> None:
     """Write every setting, in the order of the class."""
-    with atomic_write(path) as file:
-        yaml.safe_dump(dataclasses.asdict(config), file, sort_keys=False)
+    write_yaml(path, dataclasses.asdict(config))
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None:

@@ -16,12 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unspeech.config import Config, add_options, given_options, make_config, write_config
+from unspeech.config import (
+    Config,
+    add_options,
+    given_options,
+    make_config,
+    write_config,
+    write_yaml,
+)
 from unspeech.errors import UnspeechError, run_program
 from unspeech.files import read_lines
 from unspeech.model import Head, UnspeechModel, finish_model
 from unspeech.options import OptionParser
-from unspeech.tables import write_table
 
 ROOT = "unsupmodel/"  # scope of all variables
 NETWORK = (  # settings of the original that shape its network and worked there
@@ -276,7 +282,7 @@ def import_checkpoint(
     for part in parts:
         part.assign(reader.get_tensor(ROOT + part.name))
     write_config(directory / "config.yaml", config)
-    write_table(directory / "trained_on.yaml", {"checkpoint:": prefix})
+    write_yaml(directory / "trained_on.yaml", {"checkpoint": prefix})
     return finish_model(model, directory)
 
 

@@ -28,6 +28,7 @@ from unspeech.config import (
     make_config,
     read_yaml,
     write_config,
+    write_yaml,
 )
 from unspeech.distribution import (
     LOST,
@@ -53,7 +54,7 @@ from unspeech.sampling import (
     split_heldout,
     usable_utterances,
 )
-from unspeech.tables import atomic_write, write_table
+from unspeech.tables import atomic_write
 from unspeech.waveforms import load_inputs
 
 WARMUP = 0.05  # share of the steps in which a cosine schedule rises
@@ -487,7 +488,7 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
                 return True
             (directory / "final.ie.id").unlink(missing_ok=True)  # another worker may have done it
     write_config(path, config)
-    write_table(data_path, {f"{name}:": value for name, value in trained_on.items()})
+    write_yaml(data_path, trained_on)
     return False
 
 
@@ -533,6 +534,8 @@ def main() -> None:
     add_options(parser, Config, "settings of the model, over those of --config")
     add_options(parser, MemmapOptions, "features of more than fits into memory")
     options = parser.parse_args()
+    if options.worker > options.num_workers:
+        raise UnspeechError(f"--worker {options.worker}: there are {options.num_workers} only")
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 
