@@ -316,14 +316,14 @@ class ArkWriter:
                 file.writelines(self._lines)
 
 
-def join_scps(parts: list[str | Path], out: str | Path) -> int:
-    """Join the scp files of a step's jobs, sorted by utterance in the C locale.
+def join_scps(parts: list[str | Path]) -> dict[str, tuple[str, str | Path]]:
+    """Join the scp files of a step's jobs.
 
-    Returns: the number of utterances.
+    Returns: {utterance: (entry, the part that has it)}, sorted by utterance in the C locale.
     Raises:
         UnspeechError: when a part is missing or an utterance occurs in two of them.
     """
-    entries: dict[str, str] = {}
+    entries: dict[str, tuple[str, str | Path]] = {}
     for part in parts:
         if not os.path.exists(part):
             raise UnspeechError(f"{part}: missing; its job did not finish, see its log")
@@ -332,7 +332,5 @@ def join_scps(parts: list[str | Path], out: str | Path) -> int:
         for utterance, entry in read_table(part).items():
             if utterance in entries:
                 raise UnspeechError(f"{part}: utterance '{utterance}' is in two parts")
-            entries[utterance] = entry
-    with atomic_write(out) as file:
-        file.writelines(f"{u} {entries[u]}\n" for u in sorted(entries, key=str.encode))
-    return len(entries)
+            entries[utterance] = entry, part
+    return dict(sorted(entries.items()))

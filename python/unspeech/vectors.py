@@ -10,6 +10,7 @@ import numpy as np
 
 from unspeech.archives import iterate_arrays, split_entry
 from unspeech.errors import UnspeechError
+from unspeech.files import open_file
 from unspeech.limits import Number
 from unspeech.tables import read_table
 
@@ -82,10 +83,11 @@ def embeddings_file(path: str | Path) -> Path:
     """The file that `path` means: itself, or the scp of an embedding or i-vector directory.
 
     Raises:
-        UnspeechError: when a directory holds no such scp.
+        UnspeechError: when a directory holds no such scp, or the file cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
+        open_file(path).close()
         return path
     for name in SCP_NAMES:
         if (path / name).exists():
