@@ -92,6 +92,14 @@ class Config:
         512, "TDNN, ECAPA: channels whose statistics are taken", "[8, 100000]"
     )
     time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next", "[1, 1000]")
+    pooling: str = setting(
+        "mean,deviation",
+        "Statistics, TDNN: what is taken of frames over time, some of "
+        "mean,deviation,difference,correlation",
+    )
+    correlation_channels: int = setting(
+        24, "channels that frames are projected to for their correlations", "[2, 1000]"
+    )
     rnn_hidden_cells: int = setting(512, "cells of an LSTM", "[1, 100000]")
     dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block", "[1, 10000]")
     dense_block_layers_connected: int = setting(
@@ -114,7 +122,18 @@ class Config:
     fc_size: int = setting(
         2048, "width of the layer before the embedding; 0: no such layer", "[0, 1000000]"
     )
-    embedding_size: int = setting(100, "dimension of an embedding", "[1, 100000]")
+    embedding_size: int = setting(
+        100, "dimension of an embedding; 0: all that a solved head has", "[0, 100000]"
+    )
+    solve_head: bool = setting(
+        False, "at the end of training, put a head on top that is solved from contexts"
+    )
+    total_weight: float = setting(
+        0.25, "solve_head: weight of the total covariance beside that within recordings", "[0, 1e6]"
+    )
+    embedding_limit: float = setting(
+        4.0, "solve_head: value at which embeddings end smoothly; 0: they do not", "[0, 1e6]"
+    )
     dropout_keep_prob: float = setting(
         0.9, "share of units kept between the two final layers", "(0, 1]"
     )
@@ -221,6 +240,8 @@ def make_config(values: dict, source: str | Path) -> Config:
     config = Config(**typed_values(values, Config, source))
     if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
         raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
+    if config.embedding_size == 0 and not config.solve_head:
+        raise UnspeechError(f"{source}: embedding_size 0 goes with solve_head: set a size")
     if config.contexts == 0:
         raise UnspeechError(f"{source}: no context windows, so no positive pairs: more contexts")
     if config.context_sampling not in CONTEXT_SAMPLING:

@@ -21,6 +21,7 @@ class Embedder:
         options: what the rows are made of.
         scale: what is done to embeddings, see `load_scale`.
         batch: windows that are computed together; None for many.
+        pooled: whether rows are what a solved head is applied to, in place of embeddings.
     Raises:
         UnspeechError: when the options do not fit the model.
     """
@@ -31,12 +32,13 @@ class Embedder:
         options: RowOptions,
         scale: Callable[[np.ndarray], np.ndarray] | None = None,
         batch: int | None = None,
+        pooled: bool = False,
     ) -> None:
         check_row_options(options, model.config)
         self.options = options
         self.stride = options.genfeat_stride
         self.window_length = model.config.window_length
-        self.windows = window_embedder(model, options.both_heads, batch)
+        self.windows = window_embedder(model, options.both_heads, batch, pooled)
         self._scale = scale
         self._chunk_length = options.genfeat_max_length * model.config.input_rate // FRAMES_A_SECOND
 

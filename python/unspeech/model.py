@@ -1,7 +1,7 @@
 """The network: an encoder of windows and two heads, for targets and for contexts."""
 
-import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -10,12 +10,12 @@ import tensorflow as tf
 from keras import layers
 
 from unspeech.blocks import initializers, leaky_relu
-from unspeech.config import Config, make_config, read_yaml, typed_values
+from unspeech.config import Config, make_config, read_yaml
 from unspeech.distribution import dropout
 from unspeech.encoders import make_encoder
 from unspeech.errors import UnspeechError
-from unspeech.files import read_text
-from unspeech.tables import atomic_write, make_directory
+from unspeech.model_dir import check_complete, check_id, write_id
+from unspeech.tables import make_directory
 
 
 class UnspeechModel(keras.Model):
@@ -237,21 +237,6 @@ def save_weights(model: UnspeechModel, path: Path) -> None:
     os.replace(part, path)
 
 
-def model_id(model: UnspeechModel, directory: Path) -> str:
-    """A digest of what `config.yaml` says and of the weights; `final.ie.id` holds it.
-
-    Settings that have been added since a model was trained, which its `config.yaml` does not have,
-    leave its id as it is.
-    """
-    path = directory / "config.yaml"
-    settings = typed_values(read_yaml(path), Config, path)
-    said = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    digest = hashlib.md5(f"Config({said})".encode(), usedforsecurity=False)
-    for weight in model.weights:
-        digest.update(weight.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def finish_model(model: UnspeechModel, directory: Path) -> str:
     """Write `model.weights.h5` and, last, `final.ie.id`, which marks the model as complete.
 
@@ -263,10 +248,7 @@ def finish_model(model: UnspeechModel, directory: Path) -> str:
     if not all(np.isfinite(weight.numpy()).all() for weight in model.weights):
         raise UnspeechError(f"{directory}: some weights are NaN or infinite; there is no model")
     save_weights(model, directory / "model.weights.h5")
-    made = model_id(model, directory)
-    with atomic_write(directory / "final.ie.id") as file:
-        file.write(made + "\n")
-    return made
+    return write_id(directory, arrays_of(model))
 
 
 def load_model(directory: str | Path) -> UnspeechModel:
@@ -285,16 +267,6 @@ def load_model(directory: str | Path) -> UnspeechModel:
     return model
 
 
-def check_complete(directory: Path) -> None:
-    """Raise UnspeechError unless a directory holds all files of a trained model."""
-    for name in ("config.yaml", "model.weights.h5", "final.ie.id"):
-        if not (directory / name).is_file():
-            raise UnspeechError(
-                f"{directory / name}: no such file; train the model first with "
-                "steps_unspeech/train.sh (the same command again goes on where it was)"
-            )
-
-
 def load_weights(model: UnspeechModel, directory: Path) -> None:
     """Take the weights of a model directory.
 
@@ -310,8 +282,9 @@ def load_weights(model: UnspeechModel, directory: Path) -> None:
         raise UnspeechError(
             f"{weights}: does not fit these settings, or is damaged ({error}); train it again"
         ) from None
-    if read_text(directory / "final.ie.id").strip() != model_id(model, directory):
-        raise UnspeechError(
-            f"{directory}: config.yaml, model.weights.h5 or final.ie.id was changed or damaged "
-            "since the model was trained; take all three from a copy, or train it again"
-        )
+    check_id(directory, arrays_of(model))
+
+
+def arrays_of(model: UnspeechModel) -> Iterator[np.ndarray]:
+    """The weights of a network, which its id is made from."""
+    return (weight.numpy() for weight in model.weights)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from unspeech.tables import utt2spk_of
 from unspeech.treatment import Treatment, load_treatment
 
 AVERAGES = ("none", "running", "utterance", "speaker")
+_T = TypeVar("_T")
 STATISTICS = "row_statistics.yaml"  # in the model directory
 
 
@@ -44,6 +46,10 @@ class RowOptions:
         "how many frames' rows a running mean takes along to a speaker's next utterance",
         "[0, inf)",
     )
+    prior_frames: float = setting(
+        100, "models without a network: so many average frames of the corpus are added to what is "
+        "heard, so that rows are near zero at first", "[0, inf)"
+    )  # fmt: skip
     kaldi_normalize_to_input_length: bool = setting(
         False, "fill the windows that run over the end with the last frame"
     )
@@ -246,7 +252,7 @@ def averaged(
     if options.average == "none":
         yield from utterances
         return
-    for speaker in _by_speaker(utterances, {} if options.average == "utterance" else spk2utt or {}):
+    for speaker in by_speaker(utterances, {} if options.average == "utterance" else spk2utt or {}):
         if options.average == "running":
             mean = RunningMean(remembered_rows(options, input_rate))
             for name, rows in speaker.items():
@@ -263,13 +269,13 @@ def remembered_rows(options: RowOptions, input_rate: int) -> float:
     return options.max_remembered_frames * input_rate / FRAMES_A_SECOND / options.genfeat_stride
 
 
-def _by_speaker(
-    utterances: Iterable[tuple[str, np.ndarray]], spk2utt: Mapping[str, str]
-) -> Iterator[dict[str, np.ndarray]]:
+def by_speaker(
+    utterances: Iterable[tuple[str, _T]], spk2utt: Mapping[str, str]
+) -> Iterator[dict[str, _T]]:
     """{utterance: rows} of each speaker, in the order of spk2utt, once they are complete."""
     names_of = {speaker: names.split() for speaker, names in spk2utt.items()}
     speaker_of = utt2spk_of(spk2utt)
-    waiting: dict[str, dict[str, np.ndarray]] = {speaker: {} for speaker in spk2utt}
+    waiting: dict[str, dict[str, _T]] = {speaker: {} for speaker in spk2utt}
     for name, rows in utterances:
         if name not in speaker_of:
             yield {name: rows}

@@ -257,6 +257,16 @@ def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
     return [read_table(path) if path.is_file() else {} for path in paths]
 
 
+def contexts_of(utterances: list[str], data: str | Path) -> list[str]:
+    """Name the recording whose context each utterance shares.
+
+    A copy with other noise or in another room shares that of its original; one at another speed is
+    another voice, and shares that of its own recording.
+    """
+    (segments,) = _tables(data, "segments")
+    return [segments.get(u, u).split()[0] for u in unaugmented(utterances, data)]
+
+
 def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
     """What each utterance shares its context with, by `context_sampling`; None for adjacent.
 
@@ -265,8 +275,7 @@ def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[s
     if config.context_sampling == "adjacent":
         return None
     if config.context_sampling == "recording":
-        (table,) = _tables(data, "segments")
-        return [table.get(u, u).split()[0] for u in unaugmented(utterances, data)]
+        return contexts_of(utterances, data)
     speakers = read_table(config.pseudo_utt2spk)
     return [speakers.get(u, "") for u in utterances]
 

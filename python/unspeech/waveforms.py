@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from unspeech.archives import iterate_arrays
 from unspeech.audio import AudioError, DataAudio
 from unspeech.config import Config
-from unspeech.features import Corpus, load_corpus
+from unspeech.errors import UnspeechError
+from unspeech.features import Corpus, check_features, load_corpus
+from unspeech.tables import read_table
 
 
 def read_waveforms(
@@ -28,6 +31,27 @@ def read_waveforms(
         if isinstance(samples, AudioError):
             raise samples
         yield utterance, samples[:, None]
+
+
+def read_inputs(
+    feats: str | Path, data: str | Path | None, config: Config
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What a model takes of each utterance of a file: features, or audio from `data`.
+
+    Args:
+        feats: .scp or .ark file of features; with `end_to_end`, a table of the utterances.
+        data: data directory; needed with `end_to_end`.
+    Raises:
+        UnspeechError: naming the utterance that the model cannot take.
+    """
+    if config.end_to_end:
+        if data is None:
+            raise UnspeechError("this model takes waveforms: give the data directory by --data")
+        yield from read_waveforms(data, config.sample_rate, read_table(feats))
+        return
+    for name, features in iterate_arrays(feats):
+        check_features(name, features, feats, config.feat_size)
+        yield name, features
 
 
 def load_waveforms(data: str | Path, rate: int) -> Corpus:

@@ -25,9 +25,16 @@ class WindowEmbedder:
         model: a trained model.
         both_heads: whether to embed with the context head, too.
         batch: windows that are computed together; None for many.
+        pooled: whether to give, in place of embeddings, what a solved head is applied to.
     """
 
-    def __init__(self, model: UnspeechModel, both_heads: bool, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: UnspeechModel,
+        both_heads: bool,
+        batch: int | None = None,
+        pooled: bool = False,  # the same: without pooling, the solved head comes after the other
+    ) -> None:
         config = model.config
         heads = [model.embed_targets] + [model.embed_contexts] * both_heads
         self.width, self.alignment = config.embedding_size * len(heads), 1
@@ -66,10 +73,19 @@ class PooledWindowEmbedder:
     A row then costs its pooling and the layers after it, however far windows overlap.
     """
 
-    def __init__(self, model: UnspeechModel, both_heads: bool, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: UnspeechModel,
+        both_heads: bool,
+        batch: int | None = None,
+        pooled: bool = False,
+    ) -> None:
         config, encoder = model.config, model.target_encoder
         heads = [model.embed_target_outputs] + [model.embed_context_outputs] * both_heads
         self.width, self.alignment = config.embedding_size * len(heads), encoder.stride
+        if pooled:
+            shape = (None, encoder.outputs, encoder.channels)
+            heads, self.width = [encoder.pooling], encoder.pooling.compute_output_shape(shape)[-1]
         self._batch = batch or WINDOWS_A_BATCH
         self._window_length = config.window_length
         self._offsets = np.arange(encoder.outputs)
@@ -117,7 +133,7 @@ class PooledWindowEmbedder:
 
 
 def window_embedder(
-    model: UnspeechModel, both_heads: bool, batch: int | None = None
+    model: UnspeechModel, both_heads: bool, batch: int | None = None, pooled: bool = False
 ) -> WindowEmbedder | PooledWindowEmbedder:
     """What embeds windows the fastest with this model; arguments as of `WindowEmbedder`.
 
@@ -127,10 +143,11 @@ def window_embedder(
     config = model.config
     if both_heads and config.window_length != config.window_neg_length:
         raise UnspeechError("both heads embed the same windows only if these are equally long")
-    pooled = isinstance(model.target_encoder, PooledEncoder) and (
+    pooling = isinstance(model.target_encoder, PooledEncoder) and (
         not both_heads or model.context_encoder is model.target_encoder
     )
-    return (PooledWindowEmbedder if pooled else WindowEmbedder)(model, both_heads, batch)
+    kind = PooledWindowEmbedder if pooling else WindowEmbedder
+    return kind(model, both_heads, batch, pooled)
 
 
 class UnitEmbedder:

@@ -1,0 +1,65 @@
+"""What a solved head is applied to: values pooled by any kind of model, per utterance."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from unspeech.config import Config
+from unspeech.statistics import NAME, Pooled, StatisticsValues
+
+
+class Values(Protocol):
+    """Pools the features of utterances.
+
+    Attributes:
+        width: of the pooled values.
+        sums_width: of the sums that they come from; 0 where there are none.
+    """
+
+    width: int
+    sums_width: int
+
+    def pooled(
+        self, utterances: Iterable[tuple[str, np.ndarray]], alone: Callable[[str], bool]
+    ) -> Iterator[Pooled]:
+        """Pool utterances, see `StatisticsValues.pooled`."""
+
+
+class NetworkValues:
+    """Pools with the trained network of a model directory; windows overlap by half.
+
+    An utterance's values are the mean of its windows'. What is taken of a window is what its
+    encoder's pooling gives, or, of an encoder that does not pool, its embedding.
+    """
+
+    sums_width = 0
+
+    def __init__(self, directory: Path) -> None:
+        # Imported here, as it takes seconds, and models without a network do not need it.
+        from unspeech.embedder import Embedder
+        from unspeech.model import load_model
+        from unspeech.rows import RowOptions
+
+        model = load_model(directory)
+        stride = max(1, model.config.window_length // 2)
+        options = RowOptions(genfeat_stride=stride, genfeat_interpolate_outputlength_padding=False)
+        self._embedder = Embedder(model, options, pooled=True)
+        self.width = self._embedder.windows.width
+
+    def pooled(
+        self, utterances: Iterable[tuple[str, np.ndarray]], alone: Callable[[str], bool]
+    ) -> Iterator[Pooled]:
+        """See `Values`; an utterance shorter than two windows has one or two that overlap."""
+        for name, rows in self._embedder.rows(utterances):
+            rows = rows.astype(np.float64)
+            apart = rows[::2] if len(rows) > 2 else rows
+            yield Pooled(name, rows.mean(axis=0), apart, np.zeros(0))
+
+
+def values_of(directory: Path, config: Config) -> Values:
+    """What pools for a model of these settings; a network's weights are in the directory."""
+    if config.embedding_transformation == NAME:
+        return StatisticsValues(config)
+    return NetworkValues(directory)
