@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
 
-from unspeech.archives import ArkWriter
 from unspeech.errors import run_program
 from unspeech.tables import invert, write_table
 
@@ -52,12 +52,20 @@ def call_fails(program: str, *options) -> str:
     return stop.value.code
 
 
+def write_ark(ark: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """An archive of float32 with its scp beside it, whatever the numbers are; returns the scp."""
+    ark.parent.mkdir(parents=True, exist_ok=True)
+    ark.unlink(missing_ok=True)  # a program may have the old one open
+    scp = ark.with_suffix(".scp")
+    floats = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    kaldiio.save_ark(str(ark), floats, scp=str(scp))
+    return scp
+
+
 def write_features(data: Path, features: dict[str, np.ndarray]) -> Path:
     """A data directory with feats.scp and, from the names before '-', utt2spk."""
     data.mkdir(parents=True, exist_ok=True)
-    with ArkWriter(data / "feats.ark", data / "feats.scp") as writer:
-        for utterance in sorted(features):
-            writer.write(utterance, features[utterance])
+    write_ark(data / "feats.ark", {name: features[name] for name in sorted(features)})
     utt2spk = {utterance: utterance.split("-")[0] for utterance in features}
     write_table(data / "utt2spk", utt2spk)
     write_table(data / "spk2utt", invert(utt2spk))

@@ -317,12 +317,15 @@ def test_an_utterance_without_audio_is_an_error(tmp_path):
     [
         ("--num-mel-bin=40", "fbank.conf:1: unknown option '--num-mel-bin=40'; known: "),
         ("num-mel-bins=40", "unknown option 'num-mel-bins=40'"),
-        ("--num-mel-bins=forty", "--num-mel-bins takes int, not 'forty'"),
-        ("--use-energy=maybe", "--use-energy takes bool, not 'maybe'"),
+        (
+            "--num-mel-bins=forty",
+            "--num-mel-bins takes an integer, at least 3 and at most 10000, not 'forty'",
+        ),
+        ("--use-energy=maybe", "--use-energy takes true or false, not 'maybe'"),
         ("--num-mel-bins=400", "num_mel_bins too large"),
         ("--low-freq=9000", "low-freq 9000"),
         ("--window-type=round", "invalid window type: round"),
-        ("--frame-shift=0", "frame-shift above 0"),
+        ("--frame-shift=0", "--frame-shift takes a finite number, at least 0.1"),
     ],
 )
 def test_bad_configuration(tmp_path, config, said):

@@ -164,7 +164,7 @@ def test_audio_that_cannot_be_decoded_has_no_copies(tmp_path, capsys):
     ("lines", "said"),
     [
         ("nois: 0.5", "unknown setting 'nois'"),
-        ("noise: 1.5", "noise is a share of the copies"),
+        ("noise: 1.5", "noise takes a finite number, at least 0 and at most 1"),
         ("snr_least: 40", "snr_least is above snr_most"),
     ],
 )

@@ -143,7 +143,7 @@ def test_any_encoder_follows_the_filter_bank(name):
     [
         ({"embedding_transformation": "Dynamic_LSTM"}, "end_to_end needs windows of one length"),
         ({"window_length": 60, "window_neg_length": 60}, "cannot take windows of 60 frames"),
-        ({"filter_sizes": 0}, "filter_sizes is 0; at least 1"),
+        ({"filter_sizes": 0}, "filter_sizes takes an integer, at least 1"),
     ],
 )
 def test_bad_settings(options, expected, audio, tmp_path):

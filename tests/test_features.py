@@ -240,7 +240,7 @@ BAD = {
     ),
     "no archive": (
         lambda data: (data / "feats.ark").unlink(),
-        r"feats.scp: utterance 's0-u0': no such file: .*feats.ark",
+        r"feats.scp: utterance 's0-u0': .*feats.ark: no such file",
     ),
     "NaN": (put_nan, r"feats.scp: utterance 's1-u0': NaN or infinite value in frame 17"),
     "one of another dimension": (

@@ -146,7 +146,7 @@ def test_what_cannot_be_reported_on_is_refused(tmp_path):
     log = tmp_path / "model/train_log.jsonl"
     log.parent.mkdir()
     log.write_text('no\n{"step": 1}\n')
-    assert f"{log}: not valid JSON lines" in refusal()
+    assert f"{log}:1: not valid JSON" in refusal()
     assert not (tmp_path / "report.html").exists()
 
 

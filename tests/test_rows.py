@@ -313,7 +313,7 @@ def test_jobs_hold_whole_speakers(tmp_path, nj, capsys):
     message = call_fails(
         "speakers", *options, "--nj", 1, "--utts-per-spk-max", 0, "--out", tmp_path
     )
-    assert "utts_per_spk_max must be at least 1, or -1 for no limit, not 0" in message
+    assert "--utts-per-spk-max: takes an integer, at least 1, or -1, not '0'" in message
 
 
 def compressed(path, matrices):

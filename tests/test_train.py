@@ -198,13 +198,13 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--window_length", "many"], "window_length must be int, not 'many'"),
-        (["--batch_size", "1"], "batch_size is 1; at least 2"),
+        (["--window_length", "many"], "window_length takes an integer, at least 1"),
+        (["--batch_size", "1"], "batch_size takes an integer, at least 2"),
         (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
         (["--objective", "none"], "objective: there is no 'none'"),
         (["--window_length", "8", "--window_neg_length", "8"], "cannot take windows of 8 frames"),
         (["--window_length", "32"], "set tied_embeddings_transforms to false"),
-        (["--dropout_keep_prob", "0"], r"dropout_keep_prob must lie in (0, 1]"),
+        (["--dropout_keep_prob", "0"], "dropout_keep_prob takes a finite number, more than 0"),
         (["--window_length", "64", "--window_neg_length", "64"], "only 0 of 24 recordings"),
     ],
 )

@@ -30,6 +30,7 @@ from unspeech.audio import wav_bytes
 from unspeech.augment_data import shoebox_response
 from unspeech.corpus import new_data_dir
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
 from unspeech.processes import die_with_parent
 from unspeech.tables import invert, write_table
@@ -253,10 +254,14 @@ def _result(process: Process, reader: Connection) -> list[Row]:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
-    parser.add_argument("--seed", type=int, default=1, help="of texts, rooms and noise (1)")
-    parser.add_argument("--minutes", type=float, default=25, help="length in all (25)")
-    parser.add_argument("--voices", type=int, default=len(voices()), help="use the first N voices")
-    parser.add_argument("--nj", type=int, default=2, help="processes (2)")
+    parser.add_argument("--seed", type=SEED, default=1, help="of texts, rooms and noise (1)")
+    parser.add_argument(
+        "--minutes", type=Number(float, "(0, 100000]"), default=25, help="length in all (25)"
+    )
+    parser.add_argument(
+        "--voices", type=COUNT, default=len(voices()), help="use the first N voices"
+    )
+    parser.add_argument("--nj", type=Number(int, "[1, 1000]"), default=2, help="processes (2)")
     options = parser.parse_args()
 
     length = f"{options.minutes:g} minutes of {options.voices} voices"

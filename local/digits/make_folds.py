@@ -19,6 +19,7 @@ import numpy as np
 from unspeech.audio import AudioError, DataAudio, wav_bytes
 from unspeech.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import SEED, Number
 from unspeech.options import OptionParser
 from unspeech.tables import invert, write_table
 
@@ -153,9 +154,9 @@ def write_part(tables: Tables, speakers: set[str], out: Path) -> None:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="where data directories are put")
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--folds", type=Number(int, "[2, 100]"), default=3)
     parser.add_argument(
-        "--seed", type=int, default=1, help="of strings and of the speakers' shares"
+        "--seed", type=SEED, default=1, help="of strings and of the speakers' shares"
     )
     parser.add_argument("corpus", type=Path, help="data directory, or folder of digits")
     options = parser.parse_args()

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import Number
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table
 
@@ -79,7 +80,7 @@ def cluster_table(folder: Path, folds: int) -> list[str]:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--dir", required=True, type=Path, help="of a run of local/digits/run.sh")
-    parser.add_argument("--folds", required=True, type=int)
+    parser.add_argument("--folds", required=True, type=Number(int, "[1, 100]"))
     parser.add_argument("--out", required=True, type=Path, help="file to write")
     options = parser.parse_args()
     lines = ["Word error rates in %, each fold's on the speakers that its column names:", ""]

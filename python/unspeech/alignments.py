@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unspeech.errors import UnspeechError
+from unspeech.files import read_lines
 
 FRAMES_A_SECOND = 100
 ROUNDING = 1e-3  # frames; a CTM's times are decimal fractions that a float may fall short of
@@ -22,19 +23,17 @@ def read_ctm(path: str | Path) -> dict[str, list[Unit]]:
 
     Returns: {utterance: units in the file's order}.
     Raises:
-        UnspeechError: when the file is missing, or a line is not of that form.
+        UnspeechError: when the file cannot be read, or a line is not of that form.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
     alignments: dict[str, list[Unit]] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         try:
             utterance, _, start, duration, name = line.split()[:5]
             first = int(float(start) * FRAMES_A_SECOND + ROUNDING)
             frames = int(float(duration) * FRAMES_A_SECOND + ROUNDING)
-        except ValueError:
+            if first < 0 or frames < 0:
+                raise ValueError
+        except (ValueError, OverflowError):
             raise UnspeechError(
                 f"{path}:{number}: expected '<utterance> <channel> <start> <duration> <unit>', "
                 f"found '{line}'"

@@ -6,15 +6,22 @@ Source: Kaldi's `src/util/kaldi-table.h` and `src/matrix/compressed-matrix.h`.
 """
 
 import gzip
+import io
+import math
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import kaldiio
 import numpy as np
 
 from unspeech.errors import UnspeechError
+from unspeech.files import open_file
+from unspeech.processes import pipe_output
 from unspeech.tables import atomic_write, read_table
 
 
@@ -28,7 +35,10 @@ def split_entry(entry: str) -> tuple[str, int, str]:
     if entry.endswith("]"):
         entry, _, limits = entry[:-1].rpartition("[")
     file, _, offset = entry.rpartition(":")
-    return (file, int(offset), limits) if file and offset.isdecimal() else (entry, 0, limits)
+    return (file, int(offset), limits) if file and _OFFSET.fullmatch(offset) else (entry, 0, limits)
+
+
+_OFFSET = re.compile(r"[0-9]{1,18}")  # no file is longer
 
 
 def select_range(
@@ -58,7 +68,8 @@ def select_range(
     )
 
 
-_RANGE = re.compile(r"(?::|(\d+):(\d+))?(?:,(?::|(\d+):(\d+))?)?")
+_LIMITS = r"(?::|([0-9]{1,10}):([0-9]{1,10}))?"
+_RANGE = re.compile(f"{_LIMITS}(?:,{_LIMITS})?")
 
 
 def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
@@ -66,7 +77,8 @@ def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
 
     Args:
         utterance: for the error message.
-        entry: the right side of the scp line: `file.ark:offset`, optionally with a range.
+        entry: the right side of the scp line: `file.ark:offset`, optionally with a range, or a
+            command whose output is the array.
         source: the scp file, for the error message.
     Returns:
         (frames, dim) or (dim,) float32.
@@ -75,25 +87,27 @@ def read_array(utterance: str, entry: str, source: str | Path) -> np.ndarray:
             beyond it.
     """
     file, offset, limits = split_entry(entry)
+    where = f"{source}: utterance '{utterance}'"
     try:
-        array = kaldiio.load_mat(f"{file}:{offset}" if offset else file)
-    except FileNotFoundError as error:
+        if file.endswith("|"):
+            array = _read_object(io.BytesIO(pipe_output(file)))
+        else:
+            with open_file(file) as ark:
+                if offset >= os.fstat(ark.fileno()).st_size:
+                    raise ValueError("lies beyond the end of its archive")
+                ark.seek(offset)
+                array = _read_object(ark)
+    except UnspeechError as error:
+        raise UnspeechError(f"{where}: {error}") from None
+    except ValueError as error:
         raise UnspeechError(
-            f"{source}: utterance '{utterance}': no such file: {error.filename}"
+            f"{where}: cannot read {entry}: {error}: truncated, or not a Kaldi archive; make it "
+            "again"
         ) from None
-    except PermissionError:
-        raise
-    except Exception as error:
-        raise UnspeechError(
-            f"{source}: utterance '{utterance}': cannot read {entry}: truncated, or not a Kaldi "
-            f"archive ({type(error).__name__}: {error}); make it again"
-        ) from None
-    if not isinstance(array, np.ndarray):
-        raise UnspeechError(f"{source}: utterance '{utterance}': {entry} holds audio, not features")
     if limits:
         rows, columns = select_range(limits, *np.atleast_2d(array.T).T.shape, utterance, source)
         array = array[rows, columns] if array.ndim == 2 else array[rows]
-    return np.asarray(array, dtype=np.float32)
+    return array
 
 
 def iterate_arrays(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -103,32 +117,140 @@ def iterate_arrays(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
         UnspeechError: naming the file, and the utterance once it is known.
     """
     path = Path(path)
-    if not path.exists():
-        raise UnspeechError(f"{path}: no such file")
     if path.name.endswith((".ark", ".ark.gz")):
-        yield from _iterate_ark(path)
+        empty = True
+        with open_file(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            for found in iterate_stream(stream, path):
+                empty = False
+                yield found
+        if empty:
+            raise UnspeechError(f"{path}: the archive holds no utterance")
         return
     for utterance, entry in read_table(path).items():
         yield utterance, read_array(utterance, entry, path)
 
 
-def _iterate_ark(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def iterate_stream(file: BinaryIO, name: str | Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (utterance, float32 array) from an archive that is read from its beginning to its end.
+
+    Args:
+        name: of the archive, for the error message.
+    Raises:
+        UnspeechError: when it is truncated, or not an archive.
+    """
     last = None
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    while True:
         try:
-            for utterance, array in kaldiio.load_ark(file):
-                last = utterance
-                yield utterance, np.asarray(array, dtype=np.float32)
-        except UnspeechError:
-            raise
-        except Exception as error:
+            utterance = _read_key(file)
+            if utterance is None:
+                break
+            array = _read_object(file)
+        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             where = f"after utterance '{last}'" if last else "at its start"
             raise UnspeechError(
-                f"{path}: {where}: truncated, or not a Kaldi archive "
-                f"({type(error).__name__}: {error}); make it again"
+                f"{name}: {where}: {error}: truncated, or not a Kaldi archive; make it again"
             ) from None
-    if last is None:
-        raise UnspeechError(f"{path}: the archive holds no utterance")
+        last = utterance
+        yield utterance, array
+
+
+# How what an archive holds begins, after the mark of binary data: kind, then sizes. Anything else,
+# such as what other libraries put into archives (pickled objects!), is refused.
+_BINARY = b"\0B"
+_FLOATS = {b"FM ": ("<f4", 2), b"FV ": ("<f4", 1), b"DM ": ("<f8", 2), b"DV ": ("<f8", 1)}
+_COMPRESSED = {  # bytes of a column's header and of a number
+    b"CM ": (8, 1), b"CM2": (0, 2), b"CM3": (0, 1),
+}  # fmt: skip
+_LONGEST_KEY = 10_000  # bytes; what has none for so long is no archive
+_PIECE = 1 << 24  # bytes asked for at once, so that a damaged size does not take all memory
+
+
+def _read_key(file: BinaryIO) -> str | None:
+    """The name of the next utterance; None at the end."""
+    key = bytearray()
+    while (byte := file.read(1)) not in (b" ", b"\t", b""):
+        key += byte
+        if len(key) > _LONGEST_KEY:
+            raise ValueError("no name of an utterance")
+    if not key and not byte:
+        return None
+    name = key.decode()  # a UnicodeDecodeError is a ValueError
+    if not byte or len(name.split()) != 1:
+        raise ValueError(f"'{name:.40}' is no name of an utterance")
+    return name
+
+
+def _read_object(file: BinaryIO) -> np.ndarray:
+    """Read the matrix or vector at a file's position: (rows, columns) or (dim,) float32.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    mark = file.read(len(_BINARY))
+    if mark != _BINARY:
+        return _read_text_object(mark, file)
+    kind = file.read(3)
+    if kind in _FLOATS:
+        number, axes = _FLOATS[kind]
+        fields = struct.unpack("<" + axes * "bi", _take(file, 5 * axes))
+        shape = fields[1::2]
+        if set(fields[::2]) != {4} or min(shape) < 0:
+            raise ValueError("damaged sizes of a matrix or vector")
+        size = np.dtype(number).itemsize * math.prod(shape)
+        with np.errstate(over="ignore"):
+            numbers = np.frombuffer(_take(file, size), number).astype(np.float32)
+        return numbers.reshape(shape)
+    if kind in _COMPRESSED:
+        header = b"" if kind == b"CM " else _take(file, 1)
+        header += _take(file, 16)
+        rows, columns = struct.unpack("<ii", header[-8:])
+        if min(rows, columns) < 0 or header[:-16] not in (b"", b" "):
+            raise ValueError("damaged sizes of a compressed matrix")
+        of_column, of_number = _COMPRESSED[kind]
+        content = _take(file, columns * of_column + rows * columns * of_number)
+        array = kaldiio.matio.read_kaldi(io.BytesIO(_BINARY + kind + header + content))
+        return np.asarray(array, np.float32)
+    raise ValueError(f"begins with {mark + kind!r}: not a matrix or vector of Kaldi's")
+
+
+def _take(file: BinaryIO, size: int) -> bytes:
+    """Exactly so many bytes."""
+    pieces = []
+    while size > 0:
+        piece = file.read(min(size, _PIECE))
+        if not piece:
+            raise ValueError(f"it ends {size} bytes too early")
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _read_text_object(mark: bytes, file: BinaryIO) -> np.ndarray:
+    """Read ` [ 1 2 3 ]`, a vector, or a matrix, whose rows are lines after the one of the `[`."""
+    begin = mark
+    while not begin.strip() and len(begin) < _LONGEST_KEY:
+        byte = file.read(1)
+        if not byte:
+            raise ValueError("it ends too early")
+        begin += byte
+    begin = begin.lstrip()
+    if not begin.startswith(b"["):
+        raise ValueError(f"begins with {begin + file.read(3)!r}: not a matrix or vector of Kaldi's")
+    lines = [begin[1:] + file.readline()]
+    while b"]" not in lines[-1]:
+        lines.append(file.readline())
+        if not lines[-1]:
+            raise ValueError("there is no ']' at its end")
+    lines[-1], _, rest = lines[-1].partition(b"]")
+    if rest.strip():
+        raise ValueError(f"'{rest.strip().decode(errors='replace'):.40}' follows a ']'")
+    rows = [line.split() for line in lines if line.strip()]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("rows of different lengths")
+    with np.errstate(over="ignore"):
+        numbers = np.array(rows, np.float64).astype(np.float32)
+    return numbers.reshape(-1) if lines[0].strip() or not rows else numbers
 
 
 _AUTOMATIC = 1  # Kaldi's method of compression: by the number of rows
@@ -164,13 +286,24 @@ class ArkWriter:
         return self
 
     def write(self, utterance: str, array: np.ndarray) -> None:
-        """Append a (frames, dim) matrix or a (dim,) vector as float32."""
+        """Append a (frames, dim) matrix or a (dim,) vector as float32.
+
+        Raises:
+            UnspeechError: naming the utterance one of whose numbers is not finite.
+        """
+        with np.errstate(over="ignore"):
+            array = np.asarray(array, dtype=np.float32)
+        if not np.isfinite(array).all():
+            raise UnspeechError(
+                f"{self.ark}: utterance '{utterance}': NaN or infinite numbers would be written; "
+                "look at what they are made from, and at the options"
+            )
         name = utterance.encode()
         self._lines.append(f"{utterance} {self.ark}:{self._file.tell() + len(name) + 1}\n")
         method = _AUTOMATIC if self.compress and array.ndim == 2 else None
         kaldiio.save_ark(
             self._file,
-            {utterance: np.asarray(array, dtype=np.float32)},
+            {utterance: array},
             text=self.text,
             compression_method=method,
         )
@@ -183,14 +316,14 @@ class ArkWriter:
                 file.writelines(self._lines)
 
 
-def join_scps(parts: list[str | Path], out: str | Path) -> int:
-    """Join the scp files of a step's jobs, sorted by utterance in the C locale.
+def join_scps(parts: list[str | Path]) -> dict[str, tuple[str, str | Path]]:
+    """Join the scp files of a step's jobs.
 
-    Returns: the number of utterances.
+    Returns: {utterance: (entry, the part that has it)}, sorted by utterance in the C locale.
     Raises:
         UnspeechError: when a part is missing or an utterance occurs in two of them.
     """
-    entries: dict[str, str] = {}
+    entries: dict[str, tuple[str, str | Path]] = {}
     for part in parts:
         if not os.path.exists(part):
             raise UnspeechError(f"{part}: missing; its job did not finish, see its log")
@@ -199,7 +332,5 @@ def join_scps(parts: list[str | Path], out: str | Path) -> int:
         for utterance, entry in read_table(part).items():
             if utterance in entries:
                 raise UnspeechError(f"{part}: utterance '{utterance}' is in two parts")
-            entries[utterance] = entry
-    with atomic_write(out) as file:
-        file.writelines(f"{u} {entries[u]}\n" for u in sorted(entries, key=str.encode))
-    return len(entries)
+            entries[utterance] = entry, part
+    return dict(sorted(entries.items()))

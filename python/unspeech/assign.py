@@ -8,7 +8,6 @@ not split from others yet at that distance: then it is an outlier.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +22,12 @@ from unspeech.cluster_files import (
     clusters_parser,
     name_speakers,
     nearest_cluster,
+    read_clustering,
     read_input,
     write_clusters,
 )
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import Number
 from unspeech.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_option
 
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--clusters", required=True, type=Path, help="existing clusters directory")
     parser.add_argument(
         "--min-probability",
-        type=float,
+        type=Number(float, "[0, 1]"),
         default=0.0,
         help="an utterance whose probability is lower is an outlier",
     )
@@ -102,15 +103,10 @@ def main() -> None:
     add_threads_option(parser)
     options = parser.parse_args()
 
-    for name in ("clusters.json", "members.npz", "graph/vectors.npy"):
-        if not (options.clusters / name).exists():
-            raise UnspeechError(f"{options.clusters / name}: no such file; cluster again")
     if options.out.resolve() == options.clusters.resolve():
         raise UnspeechError(f"{options.out}: --out must not be the existing clustering")
-    summary = json.loads((options.clusters / "clusters.json").read_text(encoding="utf-8"))
+    summary, members = read_clustering(options.clusters)
     settings = summary["settings"]
-    with np.load(options.clusters / "members.npz") as arrays:
-        members = dict(arrays)
     if (members["labels"] == OUTLIER).all():
         raise UnspeechError(f"{options.clusters}: it has no clusters that could be joined")
     graph = Graph(options.clusters / "graph", options.threads)

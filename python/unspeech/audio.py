@@ -6,20 +6,21 @@ Source: Kaldi's `src/featbin/extract-segments.cc` for how segments are cut.
 """
 
 import io
+import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from unspeech.errors import UnspeechError
-from unspeech.processes import die_with_parent
+from unspeech.processes import pipe_output
 from unspeech.tables import read_table
 
 _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never all in memory
@@ -45,6 +46,7 @@ class DataAudio:
         utterances: names, in the order of `segments`, or of `wav.scp` when there is none.
         rates: how many of the recordings read so far were resampled, by their rate in Hz.
         multichannel: how many of them have several channels; the first one is used.
+        clipped: how many of them have samples beyond ±1, as files of floats and lossy ones can.
 
     Args:
         data: data directory with `wav.scp`, and `segments` if recordings are to be cut.
@@ -57,7 +59,7 @@ class DataAudio:
         self.data = Path(data)
         self.rate = rate
         self.rates: Counter[int] = Counter()
-        self.multichannel = 0
+        self.multichannel = self.clipped = 0
         self.source = self.data / "wav.scp"
         self._entries = read_table(self.source)
         self._segments = read_segments(self.data, self._entries)
@@ -100,19 +102,12 @@ class DataAudio:
         speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
         if speed:
             entry = speed["pipe"] or shlex.split(speed["file"])[0]
-        file = io.BytesIO(_pipe(entry)) if is_pipe(entry) else find_file(entry, self.data)
+        file = io.BytesIO(pipe_output(entry)) if is_pipe(entry) else find_file(entry, self.data)
         try:
-            with soundfile.SoundFile(file) as audio:
-                rate, channels = audio.samplerate, audio.channels
-                blocks = audio.blocks(_BLOCK, dtype="float32", always_2d=True)
-                first = [block[:, 0].copy() for block in blocks]
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{entry}: cannot be decoded ({error.error_string})") from None
-        samples = np.concatenate(first or [np.zeros(0, np.float32)])
-        if not len(samples):
-            raise ValueError(f"{entry}: holds no audio")
-        if not np.isfinite(samples).all():
-            raise ValueError(f"{entry}: NaN or infinite sample")
+            samples, rate, channels = decode(file)
+        except ValueError as error:
+            raise ValueError(f"{entry}: {error}") from None
+        self.clipped += np.abs(samples).max() > 1
         self.multichannel += channels > 1
         if speed:
             samples = soxr.resample(samples, float(speed["factor"]) * rate, rate)
@@ -130,6 +125,103 @@ class DataAudio:
             raise ValueError(f"segment {start:g} to {end:g} s of a recording of {length:.2f} s")
         last = len(samples) if end < 0 else int(end * self.rate)
         return samples[int(start * self.rate) : last]
+
+
+def decode(file: Path | BinaryIO) -> tuple[np.ndarray, int, int]:
+    """Decode the first channel of an audio file.
+
+    Returns:
+        (samples,) float32, rate in Hz, and how many channels there are.
+    Raises:
+        ValueError: saying why it cannot be used; when it holds less than it declares, too.
+    """
+    try:
+        with soundfile.SoundFile(file) as audio:
+            first = []
+            # Until nothing comes: a read that is cut short leaves the rest of its array as it was.
+            while len(block := audio.read(_BLOCK, dtype="float32", always_2d=True)):
+                first.append(block[:, 0].copy())
+            rate, channels, declared = audio.samplerate, audio.channels, audio.frames
+            kind, log = audio.format, audio.extra_info
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"cannot be decoded ({error.error_string})") from None
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw, as by its name
+        raise ValueError(f"cannot be decoded ({error})") from None
+    samples = np.concatenate(first or [np.zeros(0, np.float32)])
+    if not len(samples):
+        raise ValueError("holds no audio")
+    if declared < _UNKNOWN_LENGTH and len(samples) < declared:
+        raise ValueError(
+            f"cut short: it declares {declared / rate:.2f} s and holds {len(samples) / rate:.2f} s"
+        )
+    if kind in _CUT_SHORT and _CUT_SHORT[kind](file, log, declared):
+        raise ValueError(
+            f"cut short: it declares more than the {len(samples) / rate:.2f} s that it holds"
+        )
+    if not np.isfinite(samples).all():
+        raise ValueError("NaN or infinite sample")
+    if np.abs(samples).max() > _LOUDEST:
+        raise ValueError(
+            f"samples of up to {np.abs(samples).max():g}; floats are expected to lie within ±1"
+        )
+    return samples, rate, channels
+
+
+_UNKNOWN_LENGTH = 1 << 48  # frames; libsndfile gives the largest integer where none is declared
+_LOUDEST = 10  # a float file with more is scaled otherwise, or is no audio
+
+
+def _too_few_bytes(file: Path | BinaryIO, log: str, declared: int) -> bool:
+    """Whether libsndfile has put right the size of the samples in a header.
+
+    A header that was written before the size was known, to a pipe, has 0 or nearly the largest
+    number there. Source: Kaldi's `src/feat/wave-reader.cc`.
+    """
+    sizes = _SIZE_IN_LOG.findall(log)
+    return any(int(found) < int(said) < _STREAMED for said, found in sizes)
+
+
+_SIZE_IN_LOG = re.compile(
+    r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+_STREAMED = 0x7FFF0000
+
+
+def _too_few_samples(file: Path | BinaryIO, log: str, declared: int) -> bool:
+    """Whether a NIST SPHERE file has fewer samples than its header says."""
+    count = re.search(rb"sample_count -i (\d+)", _read_part(file, 0, 1024))
+    return count is not None and int(count[1]) > declared
+
+
+def _without_last_page(file: Path | BinaryIO, log: str, declared: int) -> bool:
+    """Whether an Ogg file ends before the end of its stream, or within a page.
+
+    Source: RFC 3533, section 6: the 6th byte of a page has flags, the 27th the number of its
+    segments, whose lengths follow.
+    """
+    end = _read_part(file, -_LONGEST_PAGE)
+    place = end.rfind(b"OggS")
+    while place >= 0:
+        page = end[place:]
+        if len(page) >= 27 and len(page) == 27 + page[26] + sum(page[27 : 27 + page[26]]):
+            return not page[5] & 4
+        place = end.rfind(b"OggS", 0, place)
+    return True
+
+
+_LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes
+_CUT_SHORT = dict.fromkeys(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"), _too_few_bytes)
+_CUT_SHORT |= {"NIST": _too_few_samples, "OGG": _without_last_page}
+
+
+def _read_part(file: Path | BinaryIO, begin: int, size: int = -1) -> bytes:
+    """Bytes of a file from a place on; a negative one is counted from the end."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return _read_part(opened, begin, size)
+    length = file.seek(0, io.SEEK_END)
+    file.seek(max(0, length + begin) if begin < 0 else begin)
+    return file.read(size)
 
 
 def read_segments(data: Path, recordings: Iterable[str]) -> dict[str, tuple[str, float, float]]:
@@ -174,7 +266,11 @@ def find_file(entry: str, data: Path) -> Path:
     """
     for path in (data / entry, Path(entry)):
         if path.is_file():
+            if not os.access(path, os.R_OK):
+                raise ValueError(f"{entry}: no permission to read it")
             return path
+        if path.exists():
+            raise ValueError(f"{entry}: not a file, but a directory, pipe or device")
     raise ValueError(f"{entry}: no such file")
 
 
@@ -183,19 +279,3 @@ def wav_bytes(samples: np.ndarray, rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, "PCM_16", format="WAV")
     return file.getvalue()
-
-
-def _pipe(entry: str) -> bytes:
-    command = entry.rstrip("| ")
-    done = subprocess.run(
-        ["bash", "-c", command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        preexec_fn=die_with_parent,
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ValueError(
-            f"'{command}' ended with status {done.returncode}{': ' + said[-1] if said else ''}"
-        )
-    return done.stdout

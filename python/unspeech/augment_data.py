@@ -28,8 +28,9 @@ from tqdm import tqdm
 
 from unspeech.audio import AudioError, DataAudio
 from unspeech.config import read_yaml, setting, typed_values
-from unspeech.corpus import Tables, read_data_dir
+from unspeech.corpus import Tables, read_data_dir, say_left_out
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import SEED, Number
 from unspeech.options import OptionParser
 from unspeech.sampling import recordings_of
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -49,13 +50,13 @@ CODECS = [  # format, subtype, Hz; with the last three, quality is drawn, too
 class Channels:
     """How often copies have what, as shares of them."""
 
-    reverberation: float = setting(0.5, "a simulated room")
-    noise: float = setting(0.7, "steady noise of any colour")
-    snr_least: float = setting(5.0, "dB of speech over noise, at least")
-    snr_most: float = setting(30.0, "dB of speech over noise, at most")
-    colour: float = setting(0.8, "a smooth spectral tilt")
-    band: float = setting(0.3, "low and high frequencies cut off")
-    codec: float = setting(0.4, "a telephone or music codec")
+    reverberation: float = setting(0.5, "a simulated room", "[0, 1]")
+    noise: float = setting(0.7, "steady noise of any colour", "[0, 1]")
+    snr_least: float = setting(5.0, "dB of speech over noise, at least", "[-100, 200]")
+    snr_most: float = setting(30.0, "dB of speech over noise, at most", "[-100, 200]")
+    colour: float = setting(0.8, "a smooth spectral tilt", "[0, 1]")
+    band: float = setting(0.3, "low and high frequencies cut off", "[0, 1]")
+    codec: float = setting(0.4, "a telephone or music codec", "[0, 1]")
 
 
 def shoebox_response(
@@ -176,9 +177,6 @@ def read_channels(path: Path) -> Channels:
         UnspeechError: for an unknown setting, or a share that is none.
     """
     channels = Channels(**typed_values(read_yaml(path), Channels, path))
-    for name in ("reverberation", "noise", "colour", "band", "codec"):
-        if not 0 <= getattr(channels, name) <= 1:
-            raise UnspeechError(f"{path}: {name} is a share of the copies, from 0 to 1")
     if channels.snr_least > channels.snr_most:
         raise UnspeechError(f"{path}: snr_least is above snr_most")
     return channels
@@ -189,7 +187,7 @@ def make_audio(options) -> None:
     pyroomacoustics.constants.set("num_threads", 1)  # sums in one order, so the same samples
     channels = read_channels(options.config)
     audio = DataAudio(options.data, RATE)
-    utterances = [line.split()[0] for line in options.utterances.read_text("utf-8").splitlines()]
+    utterances = list(read_table(options.utterances, empty_values=True))
     recordings = dict(zip(utterances, recordings_of(utterances, options.data), strict=True))
     counts = {"aug": options.copies, "voice": options.voices}
     print(f"Copying {len(utterances)} utterances, seed {options.seed}", flush=True)
@@ -243,7 +241,8 @@ def add_copies(tables: Tables, made: dict[str, str]) -> Tables:
 
 def make_tables(options) -> None:
     """Write the data directory of the originals and their copies, `wav.scp` last."""
-    tables, _ = read_data_dir(options.data)
+    tables, left_out = read_data_dir(options.data)
+    say_left_out(left_out)
     tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "utt2num_frames")}
     uniq = {utterance: utterance for utterance in tables["utt2spk"]}
     if (options.data / "utt2uniq").exists():
@@ -271,9 +270,13 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--utterances", type=Path, help="file of utterances to copy")
     parser.add_argument("--config", type=Path, help="what copies sound like, conf/augment.yaml")
-    parser.add_argument("--copies", type=int, default=1, help="of an utterance's voice (1)")
-    parser.add_argument("--voices", type=int, default=0, help="copies in other voices (0)")
-    parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (1)")
+    parser.add_argument(
+        "--copies", type=Number(int, "[0, 1000]"), default=1, help="of an utterance's voice (1)"
+    )
+    parser.add_argument(
+        "--voices", type=Number(int, "[0, 1000]"), default=0, help="copies in other voices (0)"
+    )
+    parser.add_argument("--seed", type=SEED, default=1, help="of all that is drawn (1)")
     parser.add_argument("--audio", type=Path, help="folder for the copies, as WAV files")
     parser.add_argument("--out", type=Path, help="data directory to write")
     options = parser.parse_args()

@@ -29,6 +29,7 @@ from unspeech.hierarchy import (
     single_linkage,
     tree_clusters,
 )
+from unspeech.limits import COUNT, Number
 from unspeech.neighbours import (
     Graph,
     add_graph_options,
@@ -56,7 +57,7 @@ def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster-selection-method", choices=["eom", "leaf"], default="eom")
     parser.add_argument(
         "--cluster-selection-epsilon",
-        type=float,
+        type=Number(float, "[0, inf)"),
         default=0.0,
         help="distance below which clusters are not split",
     )
@@ -76,10 +77,6 @@ def make_graph(
     Raises:
         UnspeechError: when there are too few or too many utterances, or the settings do not fit.
     """
-    if min_cluster_size < 2:
-        raise UnspeechError(f"--min-cluster-size is {min_cluster_size}; at least 2")
-    if min_samples < 1:
-        raise UnspeechError(f"--min-samples is {min_samples}; at least 1")
     count = len(graph.vectors())
     least = max(min_cluster_size, min_samples + 1)
     if count < least:
@@ -125,7 +122,7 @@ def hdbscan_clusters(
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
     """Distance of each utterance to its min_samples-th neighbour, (utterances,) float32."""
     if metric is None:
-        return np.load(graph.folder / "distances.npy", mmap_mode="r")[:, min_samples - 1]
+        return graph.load("distances")[:, min_samples - 1]
     search = NearestNeighbors(n_neighbors=min_samples, metric=metric, algorithm="brute")
     return search.fit(graph.vectors()).kneighbors()[0][:, -1].astype(np.float32)
 
@@ -147,8 +144,6 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
     if options.cluster_algorithm == "HDBSCAN":
         settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
         return hdbscan_clusters(graph, settings, metric)
-    if options.dbscan_eps <= 0:
-        raise UnspeechError(f"--dbscan-eps is {options.dbscan_eps}; it must be more than 0")
     with reported("clusters"):
         if metric:
             return dbscan_exact(graph.vectors(), options.dbscan_eps, options.min_samples, metric)
@@ -158,7 +153,7 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
 def kmeans_clusters(graph: Graph, options: argparse.Namespace) -> Clustering:
     """Cluster by k-means."""
     count = len(graph.vectors())
-    if not 1 <= options.n_clusters <= count:
+    if options.n_clusters > count:
         raise UnspeechError(
             f"--n-clusters is {options.n_clusters}; it must lie between 1 and the {count} "
             f"utterances of {options.embeddings}"
@@ -173,15 +168,21 @@ def main() -> None:
         "--cluster-algorithm", choices=["HDBSCAN", "DBSCAN", "kmeans"], default="HDBSCAN"
     )
     parser.add_argument(
-        "--min-cluster-size", type=int, default=5, help="utterances that make a cluster of HDBSCAN"
+        "--min-cluster-size",
+        type=Number(int, "[2, inf)"),
+        default=5,
+        help="utterances that make a cluster of HDBSCAN",
     )
     parser.add_argument(
-        "--min-samples", type=int, default=2, help="neighbours that make a dense place"
+        "--min-samples", type=COUNT, default=2, help="neighbours that make a dense place"
     )
     parser.add_argument(
-        "--dbscan-eps", type=float, default=0.05, help="distance of neighbours, for DBSCAN"
+        "--dbscan-eps",
+        type=Number(float, "(0, inf)"),
+        default=0.05,
+        help="distance of neighbours, for DBSCAN",
     )
-    parser.add_argument("--n-clusters", type=int, default=42, help="for kmeans")
+    parser.add_argument("--n-clusters", type=COUNT, default=42, help="for kmeans")
     add_algorithm_options(parser)
     add_outliers_option(parser)
     options = parser.parse_args()

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from unspeech.cells import nearest_centroids
 from unspeech.errors import UnspeechError
+from unspeech.files import load_npz, read_json
 from unspeech.neighbours import BLOCK, CHUNK, Graph, store_vectors
 from unspeech.options import OptionParser
 from unspeech.scores import clustering_scores
@@ -38,6 +39,48 @@ def add_outliers_option(parser: OptionParser) -> None:
         default="own",
         help="a speaker each, the nearest cluster, or left out",
     )
+
+
+def read_clustering(directory: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what a clusters directory says of its clusters.
+
+    Returns:
+        `clusters.json`, and the arrays of `members.npz`: `labels` and `core` of the utterances,
+        `births` and `deaths` of the clusters.
+    Raises:
+        UnspeechError: when the directory is not complete, or a file of it damaged.
+    """
+    for name in ("clusters.json", "members.npz", "graph/vectors.npy"):
+        if not (directory / name).exists():
+            raise UnspeechError(f"{directory / name}: no such file; cluster again")
+    path = directory / "clusters.json"
+    summary = read_json(path)
+    settings, clusters = summary.get("settings"), summary.get("clusters")
+    counts = [clusters, summary.get("outliers")]
+    if not isinstance(settings, dict) or not all(type(n) is int and n >= 0 for n in counts):
+        raise UnspeechError(f"{path}: damaged; cluster again")
+    for name in (
+        "cluster_algorithm",
+        "algorithm",
+        "metric",
+        "normalize",
+        "half_index",
+        "min_samples",
+    ):
+        if name not in settings:
+            raise UnspeechError(f"{path}: its settings lack {name}; cluster again")
+    path = directory / "members.npz"
+    members = load_npz(path)
+    if not (
+        members.keys() >= {"labels", "core", "births", "deaths"}
+        and members["births"].shape == members["deaths"].shape == (clusters,)
+        and members["labels"].shape == (summary.get("utterances"),)
+        and members["labels"].max(initial=OUTLIER) < clusters
+    ):
+        raise UnspeechError(
+            f"{path}: damaged, or not of {directory / 'clusters.json'}; cluster again"
+        )
+    return summary, members
 
 
 def read_input(options, settings: Mapping) -> tuple[Graph, list[str], list[str] | None]:

@@ -8,6 +8,7 @@ without the stability of clusters, 0 to 1 each, on average.
 """
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from unspeech.cluster import (
 from unspeech.cluster_files import OUTLIER, clusters_parser, read_input
 from unspeech.errors import run_program
 from unspeech.hierarchy import Clustering, single_linkage
+from unspeech.limits import COUNT, Number
 from unspeech.scores import clustering_scores
 from unspeech.tables import atomic_write
 
@@ -69,15 +71,17 @@ def picture(rows: list[dict], shown: tuple[str, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def numbers(text: str) -> list[int]:
-    """A comma-separated list of integers, as the type of an option."""
-    return sorted({int(word) for word in text.split(",")})
+def numbers(each: Number) -> Callable[[str], list[int]]:
+    """Comma-separated lists of numbers, as the type of an option."""
+    return lambda text: sorted({each(word) for word in text.split(",")})
 
 
 def main() -> None:
     parser = clusters_parser(__doc__)
-    parser.add_argument("--min-cluster-size", type=numbers, default=[3, 5, 8, 12, 20])
-    parser.add_argument("--min-samples", type=numbers, default=[1, 2, 3, 5, 8])
+    parser.add_argument(
+        "--min-cluster-size", type=numbers(Number(int, "[2, inf)")), default=[3, 5, 8, 12, 20]
+    )
+    parser.add_argument("--min-samples", type=numbers(COUNT), default=[1, 2, 3, 5, 8])
     add_algorithm_options(parser)
     options = parser.parse_args()
 

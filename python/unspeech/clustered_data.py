@@ -99,16 +99,10 @@ def new_name(utterance: str, clusters: Mapping[str, str]) -> tuple[str, str] | N
     return f"{speaker}-{original}", speaker
 
 
-def read_text(path: Path) -> dict[str, str]:
-    """Read transcripts; unlike in other tables they may be empty."""
-    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
-    return {key: "".join(value) for key, *value in lines}
-
-
 def read_data(data: Path, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Read those of a data directory's tables that exist, {file: {key: value}}."""
     return {
-        name: (read_text if name == "text" else read_table)(data / name)
+        name: read_table(data / name, empty_values=name == "text")
         for name in names
         if (data / name).exists()
     }
@@ -170,6 +164,9 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     }
     if not kept:
         raise UnspeechError(f"{data}: none of its utterances is in the clusters")
+    strange = sorted({u for name in BY_UTTERANCE for u in tables.get(name, ())} - utterances.keys())
+    if strange:
+        print(f"Left out, without a line in {data / 'utt2spk'}: {_some(strange)}")
     if unclustered:
         print(f"Left out, without a cluster: {_some(unclustered)}")
     incomplete = [u for u, new in renamed.items() if new and u not in kept]

@@ -11,6 +11,8 @@ from pathlib import Path
 import yaml
 
 from unspeech.errors import UnspeechError
+from unspeech.files import read_text
+from unspeech.limits import Number
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
@@ -19,9 +21,13 @@ SCHEDULES = ("constant", "cosine")
 FRAMES_A_SECOND = 100  # of features, as Kaldi makes them
 
 
-def setting(default, help_text: str):
-    """A field of a dataclass of settings, with its default and the help of its option."""
-    return dataclasses.field(default=default, metadata={"help": help_text})
+def setting(default, help_text: str, limits: str = "(-inf, inf)"):
+    """A field of a dataclass of settings, with its default and the help of its option.
+
+    Args:
+        limits: of a number, see `Number`.
+    """
+    return dataclasses.field(default=default, metadata={"help": help_text, "limits": limits})
 
 
 @dataclass(frozen=True)
@@ -29,108 +35,144 @@ class Config:
     """All that is needed to rebuild a model and to repeat its training. Lengths are in frames."""
 
     # Input
-    feat_size: int = setting(40, "dimension of a feature frame")
+    feat_size: int = setting(40, "dimension of a feature frame", "[1, 100000]")
     end_to_end: bool = setting(
         False, "train on waveforms, with a learnt filter bank; lengths are then in samples"
     )
-    sample_rate: int = setting(16000, "with end_to_end: Hz; audio at another rate is resampled")
-    window_length: int = setting(64, "length of the target window")
-    window_neg_length: int = setting(64, "length of a context window")
+    sample_rate: int = setting(
+        16000, "with end_to_end: Hz; audio at another rate is resampled", "[100, 1000000]"
+    )
+    window_length: int = setting(64, "length of the target window", "[1, 10000000]")
+    window_neg_length: int = setting(64, "length of a context window", "[1, 10000000]")
     # Sampling
-    left_contexts: int = setting(2, "windows before the target, those of the gap included")
-    right_contexts: int = setting(2, "windows after the target, those of the gap included")
+    left_contexts: int = setting(
+        2, "windows before the target, those of the gap included", "[0, 1000]"
+    )
+    right_contexts: int = setting(
+        2, "windows after the target, those of the gap included", "[0, 1000]"
+    )
     context_sampling: str = setting(
         "adjacent",
         "where contexts are: beside the target; anywhere in its recording; or, by speaker, in "
         "any utterance of its speaker in pseudo_utt2spk",
     )
     pseudo_utt2spk: str = setting("", "speakers for context_sampling, those of a clustering")
-    left_gap: int = setting(0, "how many of the windows just before the target to leave out")
-    right_gap: int = setting(0, "how many of the windows just after the target to leave out")
+    left_gap: int = setting(
+        0, "how many of the windows just before the target to leave out", "[0, 1000]"
+    )
+    right_gap: int = setting(
+        0, "how many of the windows just after the target to leave out", "[0, 1000]"
+    )
     ali_ctm: str = setting("", "CTM file: its units are the windows; needs a Dynamic_ encoder")
-    negative_samples: int = setting(4, "negative pairs a target")
+    negative_samples: int = setting(4, "negative pairs a target", "[0, 100000]")
     sample_2x_neg: bool = setting(
         True, "both windows of a negative pair are drawn at random; else each target with others"
     )
     spk2utt: str = setting("", "draw negative pairs within the speakers of this file")
     minimum_speaker_length: int = setting(
-        4, "with spk2utt: leave out speakers with fewer utterances"
+        4, "with spk2utt: leave out speakers with fewer utterances", "[1, inf)"
     )
-    batch_size: int = setting(32, "targets a step")
-    heldout_fraction: float = setting(0.05, "share of recordings kept to choose the best model")
+    batch_size: int = setting(32, "targets a step", "[2, 1000000]")
+    heldout_fraction: float = setting(
+        0.05, "share of recordings kept to choose the best model", "(0, 1)"
+    )
     # Network
     normalize_input: bool = setting(
         False, "shift and scale each feature dimension by its mean and deviation in training"
     )
-    filter_sizes: int = setting(512, "with end_to_end: length of the learnt filters in samples")
-    num_filters: int = setting(40, "with end_to_end: number of learnt filters")
+    filter_sizes: int = setting(
+        512, "with end_to_end: length of the learnt filters in samples", "[1, 100000]"
+    )
+    num_filters: int = setting(40, "with end_to_end: number of learnt filters", "[1, 100000]")
     first_layer_tanh: bool = setting(True, "tanh after the learnt filters, else leaky ReLU")
     first_layer_log1p: bool = setting(True, "log(1 + |x|) after that")
     embedding_transformation: str = setting("Vgg16big", "encoder, by its name in the table")
-    tdnn_channels: int = setting(192, "TDNN, ECAPA: channels")
-    pooled_channels: int = setting(512, "TDNN, ECAPA: channels whose statistics are taken")
-    time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next")
-    rnn_hidden_cells: int = setting(512, "cells of an LSTM")
-    dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block")
-    dense_block_layers_connected: int = setting(3, "DenseNet: layers of a block after its first")
-    dense_block_filters_transition: int = setting(4, "DenseNet: channels between its blocks")
-    num_highway_layers: int = setting(6, "HighwayDnn: number of highway layers")
-    num_dnn_layers: int = setting(3, "BaselineDnn: number of layers")
+    tdnn_channels: int = setting(192, "TDNN, ECAPA: channels", "[8, 100000]")
+    pooled_channels: int = setting(
+        512, "TDNN, ECAPA: channels whose statistics are taken", "[8, 100000]"
+    )
+    time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next", "[1, 1000]")
+    rnn_hidden_cells: int = setting(512, "cells of an LSTM", "[1, 100000]")
+    dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block", "[1, 10000]")
+    dense_block_layers_connected: int = setting(
+        3, "DenseNet: layers of a block after its first", "[1, 1000]"
+    )
+    dense_block_filters_transition: int = setting(
+        4, "DenseNet: channels between its blocks", "[1, 10000]"
+    )
+    num_highway_layers: int = setting(6, "HighwayDnn: number of highway layers", "[1, 1000]")
+    num_dnn_layers: int = setting(3, "BaselineDnn: number of layers", "[1, 1000]")
     batch_normalization: bool = setting(
         False, "batch normalisation in encoders that do not have their own"
     )
-    batch_normalization_decay: float = setting(0.999, "decay of its moving averages")
+    batch_normalization_decay: float = setting(0.999, "decay of its moving averages", "[0, 1)")
     force_resnet_istraining: bool = setting(
         False, "let Resnet encoders normalise by each batch's statistics after training too"
     )
     tied_embeddings_transforms: bool = setting(True, "one encoder for targets and contexts")
     tied_final_embeddings_transforms: bool = setting(False, "one head for targets and contexts")
-    fc_size: int = setting(2048, "width of the layer before the embedding; 0: no such layer")
-    embedding_size: int = setting(100, "dimension of an embedding")
-    dropout_keep_prob: float = setting(0.9, "share of units kept between the two final layers")
+    fc_size: int = setting(
+        2048, "width of the layer before the embedding; 0: no such layer", "[0, 1000000]"
+    )
+    embedding_size: int = setting(100, "dimension of an embedding", "[1, 100000]")
+    dropout_keep_prob: float = setting(
+        0.9, "share of units kept between the two final layers", "(0, 1]"
+    )
     unit_normalize: bool = setting(False, "scale each embedding to unit length")
     use_dot_combine: bool = setting(
         True, "a pair's logit is the dot product; else a projection of the difference"
     )
     unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
-    prototypes: int = setting(1024, "dino: how many")
+    prototypes: int = setting(1024, "dino: how many", "[2, 1000000]")
     teacher_momentum: float = setting(
-        0.99, "dino: share of its weights that a teacher keeps a step"
+        0.99, "dino: share of its weights that a teacher keeps a step", "[0, 1]"
     )
-    margin: float = setting(0.0, "infonce: what is taken off the cosines of positive pairs")
+    margin: float = setting(
+        0.0, "infonce: what is taken off the cosines of positive pairs", "[-2, 2]"
+    )
     initial_scale: float = setting(
-        1.0, "that factor at first; with infonce, 1 over the root of the temperature"
+        1.0, "that factor at first; with infonce, 1 over the root of the temperature", "(0, 10000]"
     )
     # Augmentation, of log-FBANK; see unspeech.augment
     augment_warp: float = setting(
-        0.0, "warp the vocal tract by up to this log factor, alike in target and contexts"
+        0.0, "warp the vocal tract by up to this log factor, alike in target and contexts", "[0, 1]"
     )
-    augment_reverb: float = setting(0.0, "share of windows that get a room's tail")
-    augment_noise: float = setting(0.0, "share of windows that get a noise floor")
-    augment_colour: float = setting(0.0, "deviation of a smooth frequency response, nepers")
-    augment_gain: float = setting(0.0, "deviation of the level, nepers of power")
-    augment_band: float = setting(0.0, "share of windows that are limited to a band")
-    augment_mask: float = setting(0.0, "largest share of bands and of frames that are blanked out")
+    augment_reverb: float = setting(0.0, "share of windows that get a room's tail", "[0, 1]")
+    augment_noise: float = setting(0.0, "share of windows that get a noise floor", "[0, 1]")
+    augment_colour: float = setting(
+        0.0, "deviation of a smooth frequency response, nepers", "[0, 100]"
+    )
+    augment_gain: float = setting(0.0, "deviation of the level, nepers of power", "[0, 100]")
+    augment_band: float = setting(0.0, "share of windows that are limited to a band", "[0, 1]")
+    augment_mask: float = setting(
+        0.0, "largest share of bands and of frames that are blanked out", "[0, 1]"
+    )
     # Training
     objective: str = setting("logistic", "objective, by its name in the table")
     use_weighted_loss_func: bool = setting(
         False, "weigh positive pairs so that they count as much as the negative ones in all"
     )
     initial_model: str = setting("", "model directory to begin with the weights of")
-    num_steps: int = setting(100_000, "training length in steps")
-    learn_rate: float = setting(3e-4, "Adam's step size, the largest if there is a schedule")
+    num_steps: int = setting(100_000, "training length in steps", "[1, inf)")
+    learn_rate: float = setting(
+        3e-4, "Adam's step size, the largest if there is a schedule", "[0, 1000]"
+    )
     learn_rate_schedule: str = setting(
         "constant", "or cosine: up in the first steps, then down to nearly nothing at the end"
     )
-    weight_decay: float = setting(0.0, "AdamW's decay of weights, times the step size")
-    l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each")
-    gradient_clipping: float = setting(10.0, "clip each weight's gradient at this norm; 0: never")
+    weight_decay: float = setting(0.0, "AdamW's decay of weights, times the step size", "[0, 1000]")
+    l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each", "[0, 1000]")
+    gradient_clipping: float = setting(
+        10.0, "clip each weight's gradient at this norm; 0: never", "[0, inf)"
+    )
     mixed_precision: bool = setting(
         False, "compute layers in bfloat16, for GPUs that are faster at it; weights stay float32"
     )
     jit_compile: bool = setting(False, "compile a step with XLA, for GPUs; repeatable only roughly")
-    steps_per_checkpoint: int = setting(200, "steps between reports, evaluations and checkpoints")
-    seed: int = setting(1, "seed of initial weights, sampling and dropout")
+    steps_per_checkpoint: int = setting(
+        200, "steps between reports, evaluations and checkpoints", "[1, inf)"
+    )
+    seed: int = setting(1, "seed of initial weights, sampling and dropout", "[0, inf)")
 
     @property
     def span(self) -> int:
@@ -167,21 +209,6 @@ class Config:
         return self.embedding_transformation.startswith("Dynamic_")
 
 
-_AT_LEAST = {
-    "sample_rate": 1, "filter_sizes": 1, "num_filters": 1, "rnn_hidden_cells": 1,
-    "dense_block_filters": 1, "dense_block_layers_connected": 1,
-    "dense_block_filters_transition": 1, "num_highway_layers": 1, "num_dnn_layers": 1,
-    "feat_size": 1, "tdnn_channels": 8, "pooled_channels": 8, "time_stride": 1,
-    "prototypes": 2, "augment_warp": 0, "augment_reverb": 0, "augment_noise": 0,
-    "augment_colour": 0,
-    "augment_gain": 0, "augment_band": 0, "augment_mask": 0, "weight_decay": 0,
-    "window_length": 1, "window_neg_length": 1, "left_contexts": 0,
-    "right_contexts": 0, "left_gap": 0, "right_gap": 0, "negative_samples": 0, "batch_size": 2,
-    "fc_size": 0, "embedding_size": 1, "num_steps": 1, "steps_per_checkpoint": 1, "l2_reg": 0,
-    "gradient_clipping": 0, "learn_rate": 0, "seed": 0,
-}  # fmt: skip
-
-
 def make_config(values: dict, source: str | Path) -> Config:
     """Check settings and make a Config of them.
 
@@ -192,9 +219,6 @@ def make_config(values: dict, source: str | Path) -> Config:
         UnspeechError: for an unknown name, a wrong type or a value out of range.
     """
     config = Config(**typed_values(values, Config, source))
-    for name, least in _AT_LEAST.items():
-        if getattr(config, name) < least:
-            raise UnspeechError(f"{source}: {name} is {getattr(config, name)}; at least {least}")
     if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
         raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
     if config.contexts == 0:
@@ -230,17 +254,11 @@ def make_config(values: dict, source: str | Path) -> Config:
         raise UnspeechError(
             f"{source}: with spk2utt batch_size must be divisible by {SPEAKER_DRAWS}"
         )
-    if not 0 < config.dropout_keep_prob <= 1:
-        raise UnspeechError(f"{source}: dropout_keep_prob must lie in (0, 1]")
-    if not 0 <= config.batch_normalization_decay < 1:
-        raise UnspeechError(f"{source}: batch_normalization_decay must lie in [0, 1)")
     if config.end_to_end and config.dynamic:
         raise UnspeechError(
             f"{source}: end_to_end needs windows of one length; choose an encoder other than "
             f"{config.embedding_transformation}"
         )
-    if not 0 < config.heldout_fraction < 1:
-        raise UnspeechError(f"{source}: heldout_fraction must lie in (0, 1)")
     if config.tied_embeddings_transforms and config.window_length != config.window_neg_length:
         raise UnspeechError(
             f"{source}: window_length {config.window_length} and window_neg_length "
@@ -253,48 +271,55 @@ def typed_values(values: dict, kind: type, source: str | Path) -> dict:
     """Give values the types of the fields of a dataclass of settings.
 
     Raises:
-        UnspeechError: for an unknown name or a wrong type.
+        UnspeechError: for an unknown name, a wrong type or a number beyond its limits.
     """
-    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in values:
-        if name not in types:
-            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(types)}")
-    return {name: _typed(name, value, types[name], source) for name, value in values.items()}
+        if name not in fields:
+            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(fields)}")
+    return {name: _typed(fields[name], value, source) for name, value in values.items()}
 
 
-def _typed(name: str, value, kind: type, source: str | Path):
-    text = str(value).strip()
-    if kind is bool:
+def _typed(field: dataclasses.Field, value, source: str | Path):
+    if isinstance(value, list | dict):
+        raise UnspeechError(f"{source}: {field.name} takes one value, not several")
+    text = "" if value is None else str(value).strip()
+    if field.type is str:
+        return text
+    if field.type is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
-        raise UnspeechError(f"{source}: {name} must be true or false, not '{value}'")
+        raise UnspeechError(f"{source}: {field.name} must be true or false, not '{text}'")
     try:
-        return kind(text)
-    except ValueError:
-        raise UnspeechError(f"{source}: {name} must be {kind.__name__}, not '{value}'") from None
+        return Number(field.type, field.metadata["limits"])(text)
+    except argparse.ArgumentTypeError as error:
+        raise UnspeechError(f"{source}: {field.name} {error}") from None
 
 
 def read_yaml(path: str | Path) -> dict:
     """Read a flat YAML mapping.
 
     Raises:
-        UnspeechError: when the file is missing or is not such a mapping.
+        UnspeechError: when the file cannot be read or is not such a mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 13th month
         raise UnspeechError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UnspeechError(f"{path}: expected lines of '<setting>: <value>'")
     return values
 
 
+def write_yaml(path: str | Path, values: dict) -> None:
+    """Write a flat mapping, as `read_yaml` reads it."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True, width=1 << 30)
+
+
 def write_config(path: str | Path, config: Config) -> None:
     """Write every setting, in the order of the class."""
-    with atomic_write(path) as file:
-        yaml.safe_dump(dataclasses.asdict(config), file, sort_keys=False)
+    write_yaml(path, dataclasses.asdict(config))
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None:
@@ -313,7 +338,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None
 def given_options(options: argparse.Namespace, kind: type) -> dict:
     """What the command line gave of the fields of a dataclass of settings, with their types."""
     return {
-        field.name: _typed(field.name, getattr(options, field.name), field.type, "command line")
+        field.name: _typed(field, getattr(options, field.name), "command line")
         for field in dataclasses.fields(kind)
         if getattr(options, field.name) is not None
     }

@@ -19,8 +19,9 @@ import numpy as np
 
 from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import Number
 from unspeech.options import OptionParser
-from unspeech.tables import invert, read_table, write_table
+from unspeech.tables import invert, make_directory, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
 _SUFFIXES = {
@@ -30,9 +31,10 @@ _SUFFIXES = {
 _MADE = ".made_by_corpus"  # digests of the files as we made them; later steps add and change files
 
 Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
+LeftOut = dict[str, list[str]]  # {what they are: names of utterances or files}
 
 
-def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]:
+def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     """Read a Kaldi data directory, with absolute paths and a speaker for every utterance.
 
     Args:
@@ -40,14 +42,14 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
         features: whether to read `feats.scp`, if there is one.
     Returns:
         (the tables that the directory has, each for the same utterances; utterances left out
-        since `feats.scp` is there and lacks them).
+        since not both audio and `feats.scp` have them).
     Raises:
         UnspeechError: for a malformed table, a missing audio or feature file, or an utterance
             that `utt2spk` lacks.
     """
     tables: Tables = {}
     utterances: list[str] = []
-    left_out: list[str] = []
+    left_out: LeftOut = {}
     if (data / "wav.scp").exists():
         wav = read_table(data / "wav.scp")
         tables["wav.scp"] = {u: _absolute_audio(u, entry, data) for u, entry in wav.items()}
@@ -57,8 +59,20 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
             tables["segments"] = read_table(data / "segments")
     if features and (data / "feats.scp").exists():
         feats = read_table(data / "feats.scp")
-        left_out = [utterance for utterance in utterances if utterance not in feats]
-        utterances = [u for u in utterances if u in feats] or list(feats)
+        if utterances:
+            audible = set(utterances)
+            left_out = {
+                "utterances that feats.scp lacks": [u for u in utterances if u not in feats],
+                "utterances of feats.scp without audio": [u for u in feats if u not in audible],
+            }
+            utterances = [utterance for utterance in utterances if utterance in feats]
+            if not utterances:
+                raise UnspeechError(
+                    f"{data / 'feats.scp'}: none of its utterances, such as '{next(iter(feats))}', "
+                    "is in wav.scp or segments; make the features again"
+                )
+        else:
+            utterances = list(feats)
         tables["feats.scp"] = {u: _absolute_feats(u, feats[u], data) for u in utterances}
     if (data / "utt2spk").exists():
         utt2spk = read_table(data / "utt2spk")
@@ -78,7 +92,7 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
         tables["wav.scp"] = _only(tables["wav.scp"], wanted)
     for name in ("text", "utt2dur", "utt2num_frames"):
         if (data / name).exists():
-            tables[name] = _only(_read_loose(data / name), wanted)
+            tables[name] = _only(read_table(data / name, empty_values=name == "text"), wanted)
     if (data / "spk2gender").exists():
         speakers = set(tables["utt2spk"].values())
         tables["spk2gender"] = _only(read_table(data / "spk2gender"), speakers)
@@ -87,13 +101,6 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
 
 def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
     return {key: value for key, value in table.items() if key in keys}
-
-
-def _read_loose(path: Path) -> dict[str, str]:
-    """A table in which an entry may be empty, as transcripts are."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    fields = (line.split(maxsplit=1) for line in lines if line.strip())
-    return {key: rest[0].strip() if rest else "" for key, *rest in fields}
 
 
 def _absolute_audio(recording: str, entry: str, data: Path) -> str:
@@ -120,25 +127,31 @@ def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
         ) from None
 
 
-def read_audio_folder(folder: Path) -> tuple[Tables, list[str]]:
+def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
     """Make each audio file below a folder an utterance, named by its path there.
 
     Returns:
-        (tables, files left out since their names are not those of audio); hidden files and
-        folders are in neither.
+        (tables, files left out since their names are not those of audio, and links to folders
+        left out since they lead back); hidden files and folders are in neither.
     Raises:
-        UnspeechError: when there is no audio, or two files get one name.
+        UnspeechError: when there is no audio, two files get one name, or a file has a name that
+            cannot stand in wav.scp or is a link to nothing.
     """
     wav: dict[str, str] = {}
-    left_out = []
-    for parent, folders, files in os.walk(folder):
+    others: list[str] = []
+    circular: list[str] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        above = Path(parent).resolve()
+        loops = {name for name in folders if above.is_relative_to(Path(parent, name).resolve())}
+        circular += [str(Path(parent, name).relative_to(folder)) for name in sorted(loops)]
+        folders[:] = [name for name in folders if name not in loops]
         for name in sorted(files):
             path = Path(parent, name)
             if name.startswith("."):
                 continue
             if path.suffix.lower() not in _SUFFIXES:
-                left_out.append(str(path.relative_to(folder)))
+                others.append(str(path.relative_to(folder)))
                 continue
             relative = path.relative_to(folder).with_suffix("")
             utterance = re.sub(r"\s+", "_", "-".join(relative.parts))
@@ -147,14 +160,31 @@ def read_audio_folder(folder: Path) -> tuple[Tables, list[str]]:
                     f"{path} and {wav[utterance]} would both be utterance '{utterance}'; "
                     "rename or remove one of them"
                 )
-            wav[utterance] = str(path.absolute())
+            name = str(path.absolute())
+            if _NOT_IN_TABLES.search(name):
+                raise UnspeechError(f"{name!r}: a name that wav.scp cannot hold; rename it")
+            if not path.is_file():
+                raise UnspeechError(f"{path}: a link to nothing, or not a file; remove it")
+            wav[utterance] = name
     if not wav:
-        found = f"only files of other kinds, such as {left_out[0]}" if left_out else "no file"
+        found = f"only files of other kinds, such as {others[0]}" if others else "no file"
         raise UnspeechError(
             f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
             f"files ({' '.join(sorted(_SUFFIXES))})"
         )
-    return {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}, left_out
+    tables = {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}
+    return tables, {"files that are not audio": others, "links that lead back": circular}
+
+
+_NOT_IN_TABLES = re.compile("[\0-\x1f\ud800-\udfff]")  # line feeds; bytes that are not UTF-8
+
+
+def say_left_out(left_out: LeftOut) -> None:
+    """Print how many utterances or files are left out, and some of them."""
+    for kind, names in left_out.items():
+        if names:
+            some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            print(f"Left out {len(names)} {kind}: {some}")
 
 
 def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final: Path) -> Tables:
@@ -199,6 +229,8 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
             if "text" in tables:
                 words = [tables["text"].get(name, "") for name in group]
                 joined["text"][utterance] = " ".join(filter(None, words))
+    if audio.clipped:
+        print(f"{audio.clipped} recordings have samples beyond ±1, clipped there")
     return joined
 
 
@@ -228,7 +260,7 @@ def new_data_dir(out: Path) -> Iterator[Path]:
     Raises:
         UnspeechError: when `out` holds anything else.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -261,10 +293,8 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bo
         raise UnspeechError(f"{corpus}: no such directory")
     if (corpus / "wav.scp").exists() or (corpus / "feats.scp").exists():
         tables, left_out = read_data_dir(corpus, features)
-        kind = "utterances that feats.scp lacks"
     else:
         tables, left_out = read_audio_folder(corpus)
-        kind = "files that are not audio"
     with new_data_dir(out) as part:
         if join_seconds:
             tables = join_utterances(corpus, tables, join_seconds, part, out)
@@ -273,16 +303,14 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bo
             write_table(part / name, table)
     speakers = len(tables["spk2utt"])
     print(f"{out}: {len(tables['utt2spk'])} utterances, {speakers} speakers, from {corpus}")
-    if left_out:
-        some = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")
-        print(f"Left out {len(left_out)} {kind}: {some}")
+    say_left_out(left_out)
 
 
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
     parser.add_argument(
-        "--join-seconds", type=float, default=0,
+        "--join-seconds", type=Number(float, "[0, 86400]"), default=0,
         help="join utterances of a speaker, shuffled, until they are this long (0: never)",
     )  # fmt: skip
     parser.add_argument(

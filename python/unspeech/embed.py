@@ -24,6 +24,8 @@ from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, check_features, load_corpus
+from unspeech.files import utterance_file
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.model import UnspeechModel, load_model
 from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
 from unspeech.options import OptionParser
@@ -62,7 +64,9 @@ def write_zerospeech(
         begins, ends = np.maximum(frames + 1 - length, 0), frames + 1
     else:
         begins, ends = frames, frames + length
-    with atomic_write(directory / f"{utterance}.fea") as file:
+    if not np.isfinite(rows).all():
+        raise UnspeechError(f"{directory}: utterance '{utterance}': NaN or infinite rows")
+    with atomic_write(utterance_file(directory, utterance, ".fea")) as file:
         times = (begins + ends) / 2 / config.input_rate
         np.savetxt(file, np.column_stack([times, rows]), fmt="%.7g")
 
@@ -102,6 +106,8 @@ def embed_units(model: UnspeechModel, options: argparse.Namespace) -> None:
                 without.append(name)
                 continue
             rows = embedder.embed([features[unit.start : unit.end] for unit in units])
+            if not np.isfinite(rows).all():
+                raise UnspeechError(f"{options.ark}: utterance '{name}': NaN or infinite numbers")
             for unit, row in zip(units, rows, strict=True):
                 file.write(f"{name} {unit.name} [{','.join(f'{x:.7g}' for x in row)}]\n")
             count += len(units)
@@ -152,7 +158,7 @@ def make_parser() -> OptionParser:
     parser.add_argument("--model", required=True, help="model directory")
     parser.add_argument(
         "--period",
-        type=int,
+        type=Number(int, "[1, 1000000]"),
         help="--genfeat-stride, in frames of 10 ms with an end-to-end model too; for utterances "
         "the default is half a window",
     )
@@ -186,8 +192,8 @@ def make_parser() -> OptionParser:
         action="store_true",
         help="how often it tells adjacent windows from random ones: <ark>.sampled_accuracy",
     )
-    test.add_argument("--test-perf-samples", type=int, default=100, help="batches of pairs (100)")
-    test.add_argument("--seed", type=int, default=1, help="of the draws (1)")
+    test.add_argument("--test-perf-samples", type=COUNT, default=100, help="batches of pairs (100)")
+    test.add_argument("--seed", type=SEED, default=1, help="of the draws (1)")
     return parser
 
 

@@ -1,5 +1,6 @@
 """One kind of error for everything a user can mend, and how programs end on it."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -17,15 +18,17 @@ def run_program(main: Callable[[], None]) -> None:
     try:
         main()
     except UnspeechError as error:
-        sys.exit(f"ERROR: {error}")
-    except PermissionError as error:
-        sys.exit(f"ERROR: {error.filename}: no permission: choose another output directory")
+        sys.exit(f"ERROR: {' '.join(str(error).split(_LINE_END))}")
     except OSError as error:
+        name = error.filename if error.filename2 is None else error.filename2
+        what = f"{name}: {error.strerror}" if name else str(error)
         if error.errno not in _DISK_ERRORS:
-            raise
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            if not name:
+                raise
+            sys.exit(f"ERROR: {what}; correct the path, or its permissions")
         print(f"ERROR: {what}: free some space and run this again", file=sys.stderr, flush=True)
         os._exit(1)  # HDF5 would crash at exit over the file that it could not finish
 
 
-_DISK_ERRORS = {27, 28, 30, 122}  # EFBIG, ENOSPC, EROFS, EDQUOT
+_LINE_END = "\n"
+_DISK_ERRORS = {errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT}

@@ -16,6 +16,7 @@ import numpy as np
 
 from unspeech.cluster_files import is_outlier
 from unspeech.errors import UnspeechError, run_program
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
 from unspeech.scores import (
     adaptive_sides,
@@ -49,13 +50,7 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
 
 
 def choose_speakers(utt2spk: str, most: int, seed: int) -> list[str]:
-    """Draw `most` of the speakers, or all if there are fewer; the same as the original program.
-
-    Raises:
-        UnspeechError: when `most` is no number of speakers.
-    """
-    if most < 1:
-        raise UnspeechError(f"--max-spks is {most}; it must be -1, for all, or at least 2")
+    """Draw `most` of the speakers, or all if there are fewer; the same as the original program."""
     speakers = sorted(set(read_table(utt2spk).values()))
     return random.Random(seed).sample(speakers, min(most, len(speakers)))
 
@@ -118,16 +113,21 @@ def main() -> None:
     )
     parser.add_argument(
         "--cohort-top",
-        type=int,
+        type=COUNT,
         default=300,
         help="how many of the cohort count, the nearest ones",
     )
     parser.add_argument("--out", required=True, type=Path, help="output directory")
     half = "take of each vector the values before this index; -1: all"
     add_vector_options(parser, half, metrics=("cosine", "euclidean"))
-    parser.add_argument("--max-spks", type=int, default=-1, help="speakers to score; -1: all")
-    parser.add_argument("--random-seed", type=int, default=42, help="of the choice of --max-spks")
-    parser.add_argument("--seed", type=int, default=1, help="of samples and of t-SNE")
+    parser.add_argument(
+        "--max-spks",
+        type=Number(int, "[2, inf)", special=-1),
+        default=-1,
+        help="speakers to score; -1: all",
+    )
+    parser.add_argument("--random-seed", type=SEED, default=42, help="of the choice of --max-spks")
+    parser.add_argument("--seed", type=SEED, default=1, help="of samples and of t-SNE")
     options = parser.parse_args()
 
     cosine = options.metric == "cosine"

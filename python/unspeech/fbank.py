@@ -10,6 +10,7 @@ recorded at 8 kHz, errors reach 0.02.
 Source: Kaldi's `src/feat/feature-fbank.cc`, `src/featbin/compute-fbank-feats.cc`.
 """
 
+import argparse
 import hashlib
 import subprocess
 import sys
@@ -18,38 +19,40 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import kaldi_native_fbank
-import kaldiio
 import numpy as np
 from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
+from unspeech.archives import ArkWriter, iterate_stream
 from unspeech.audio import AudioError, DataAudio, wav_bytes
 from unspeech.errors import UnspeechError, run_program
+from unspeech.files import read_lines
+from unspeech.limits import SEED, Number
 from unspeech.options import OptionParser
 from unspeech.processes import die_with_parent
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, read_table
 
-# Kaldi's option, where kaldi-native-fbank keeps it, and Kaldi's default, which it does not share.
-_OPTIONS: dict[str, tuple[str, bool | int | float | str]] = {
-    "sample-frequency": ("frame_opts.samp_freq", 16000.0),
-    "frame-length": ("frame_opts.frame_length_ms", 25.0),
-    "frame-shift": ("frame_opts.frame_shift_ms", 10.0),
-    "dither": ("frame_opts.dither", 1.0),
-    "preemphasis-coefficient": ("frame_opts.preemph_coeff", 0.97),
-    "remove-dc-offset": ("frame_opts.remove_dc_offset", True),
-    "window-type": ("frame_opts.window_type", "povey"),
-    "round-to-power-of-two": ("frame_opts.round_to_power_of_two", True),
-    "blackman-coeff": ("frame_opts.blackman_coeff", 0.42),
-    "snip-edges": ("frame_opts.snip_edges", True),
-    "num-mel-bins": ("mel_opts.num_bins", 23),
-    "low-freq": ("mel_opts.low_freq", 20.0),
-    "high-freq": ("mel_opts.high_freq", 0.0),
-    "use-energy": ("use_energy", False),
-    "energy-floor": ("energy_floor", 0.0),
-    "raw-energy": ("raw_energy", True),
-    "htk-compat": ("htk_compat", False),
-    "use-log-fbank": ("use_log_fbank", True),
-    "use-power": ("use_power", True),
+# Kaldi's option, where kaldi-native-fbank keeps it, Kaldi's default, which it does not share, and
+# the limits of a number.
+_OPTIONS: dict[str, tuple[str, bool | int | float | str, str]] = {
+    "sample-frequency": ("frame_opts.samp_freq", 16000.0, "[100, 1000000]"),
+    "frame-length": ("frame_opts.frame_length_ms", 25.0, "[0.1, 10000]"),
+    "frame-shift": ("frame_opts.frame_shift_ms", 10.0, "[0.1, 10000]"),
+    "dither": ("frame_opts.dither", 1.0, "[0, 32768]"),
+    "preemphasis-coefficient": ("frame_opts.preemph_coeff", 0.97, "[0, 1]"),
+    "remove-dc-offset": ("frame_opts.remove_dc_offset", True, ""),
+    "window-type": ("frame_opts.window_type", "povey", ""),
+    "round-to-power-of-two": ("frame_opts.round_to_power_of_two", True, ""),
+    "blackman-coeff": ("frame_opts.blackman_coeff", 0.42, "[0, 1]"),
+    "snip-edges": ("frame_opts.snip_edges", True, ""),
+    "num-mel-bins": ("mel_opts.num_bins", 23, "[3, 10000]"),
+    "low-freq": ("mel_opts.low_freq", 20.0, "[0, 500000]"),
+    "high-freq": ("mel_opts.high_freq", 0.0, "[-500000, 500000]"),
+    "use-energy": ("use_energy", False, ""),
+    "energy-floor": ("energy_floor", 0.0, "[0, inf)"),
+    "raw-energy": ("raw_energy", True, ""),
+    "htk-compat": ("htk_compat", False, ""),
+    "use-log-fbank": ("use_log_fbank", True, ""),
+    "use-power": ("use_power", True, ""),
 }
 
 
@@ -61,12 +64,8 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
     Raises:
         UnspeechError: when the file is missing, or for an unknown option or an impossible value.
     """
-    options = {name: default for name, (_, default) in _OPTIONS.items()}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
-    for number, line in enumerate(lines, start=1):
+    options = {name: default for name, (_, default, _) in _OPTIONS.items()}
+    for number, line in enumerate(read_lines(path), start=1):
         text = line.split("#")[0].strip()
         if not text:
             continue
@@ -80,10 +79,10 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
             )
         options[name] = _value(name, value.strip(), f"{path}:{number}")
     rate = options["sample-frequency"]
-    if rate != rate // 1 or options["frame-shift"] <= 0 or options["dither"] < 0:
+    if rate != rate // 1 or rate * options["frame-shift"] < 1000:
         raise UnspeechError(
-            f"{path}: sample-frequency must be a whole number, frame-shift above 0 and dither "
-            "not negative"
+            f"{path}: sample-frequency must be a whole number, and frame-shift (milliseconds) at "
+            "least a sample"
         )
     try:
         kaldi_native_fbank.OnlineFbank(_native_settings(options))
@@ -94,7 +93,7 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
 
 def _native_settings(options: dict) -> kaldi_native_fbank.FbankOptions:
     settings = kaldi_native_fbank.FbankOptions()
-    for name, (attribute, _) in _OPTIONS.items():
+    for name, (attribute, *_) in _OPTIONS.items():
         owner, _, field = attribute.rpartition(".")
         setattr(getattr(settings, owner) if owner else settings, field, options[name])
     settings.frame_opts.dither = 0.0
@@ -102,13 +101,15 @@ def _native_settings(options: dict) -> kaldi_native_fbank.FbankOptions:
 
 
 def _value(name: str, text: str, where: str) -> bool | int | float | str:
-    kind = type(_OPTIONS[name][1])
+    _, default, limits = _OPTIONS[name]
     try:
-        if kind is bool:
+        if isinstance(default, bool):
             return {"true": True, "": True, "false": False}[text.lower()]
-        return kind(text)
-    except (KeyError, ValueError):
-        raise UnspeechError(f"{where}: --{name} takes {kind.__name__}, not '{text}'") from None
+        return Number(type(default), limits)(text) if limits else text
+    except argparse.ArgumentTypeError as error:
+        raise UnspeechError(f"{where}: --{name} {error}") from None
+    except KeyError:
+        raise UnspeechError(f"{where}: --{name} takes true or false, not '{text}'") from None
 
 
 def dithered(utterance: str, samples: np.ndarray, amplitude: float, seed: int) -> np.ndarray:
@@ -173,7 +174,7 @@ def kaldi_fbank(
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     try:
-        yield from kaldiio.load_ark(child.stdout)
+        yield from iterate_stream(child.stdout, program)
     finally:
         child.stdout.close()
         status = child.wait()
@@ -251,7 +252,7 @@ def main() -> None:
         "--utterances", type=Path, help="file of utterances to do, first on each line (all)"
     )
     parser.add_argument("--config", required=True, type=Path, help="options, conf/fbank.conf")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the dither (1)")
+    parser.add_argument("--seed", type=SEED, default=1, help="seed of the dither (1)")
     parser.add_argument("--ark", required=True, type=Path, help="features")
     parser.add_argument("--scp", required=True, type=Path, help="where they are in the ark")
     parser.add_argument("--num-frames", required=True, type=Path, help="utt2num_frames")
@@ -260,7 +261,7 @@ def main() -> None:
         "--failed", required=True, type=Path, help="utterances without features, and why"
     )
     parser.add_argument(
-        "--max-failed", type=int, default=0,
+        "--max-failed", type=Number(int, "[0, inf)"), default=0,
         help="how many utterances may fail (0)",
     )  # fmt: skip
     parser.add_argument(
@@ -273,10 +274,7 @@ def main() -> None:
     audio = DataAudio(options.data, int(settings["sample-frequency"]))
     utterances = audio.utterances
     if options.utterances:
-        if not options.utterances.exists():
-            raise UnspeechError(f"{options.utterances}: no such file")
-        lines = options.utterances.read_text(encoding="utf-8").splitlines()
-        utterances = [line.split(maxsplit=1)[0] for line in lines if line.strip()]
+        utterances = list(read_table(options.utterances, empty_values=True))
     backend = options.compute_fbank_feats or "kaldi-native-fbank"
     print(
         f"{len(utterances)} utterances of {options.data} by {backend}, dither seed {options.seed}"
@@ -301,6 +299,8 @@ def main() -> None:
         print(f"Resampled {count} recordings from {rate} to {audio.rate} Hz")
     if audio.multichannel:
         print(f"{audio.multichannel} recordings have several channels; used the first")
+    if audio.clipped:
+        print(f"{audio.clipped} recordings have samples beyond ±1, clipped there")
     for utterance, reason in reasons.items():
         print(f"WARNING: no features for utterance '{utterance}': {reason}")
     hours = sum(frames.values()) * settings["frame-shift"] / 3.6e6

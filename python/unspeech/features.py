@@ -8,6 +8,7 @@ Data directories, `.scp`, `.ark` and `.ark.gz` files are taken, whatever Kaldi w
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from unspeech.archives import iterate_arrays, select_range, split_entry
 from unspeech.config import setting
 from unspeech.errors import UnspeechError
+from unspeech.files import open_file
 from unspeech.tables import atomic_write, read_table, write_table
 
 # Bytes of files that are mapped; windows of the others are read. Pages of a map count as resident
@@ -134,7 +136,8 @@ class _File:
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
-        self.handle = os.open(path, os.O_RDONLY)
+        with open_file(path) as file:
+            self.handle = os.dup(file.fileno())
         self.size = os.fstat(self.handle).st_size
 
     def __del__(self) -> None:
@@ -265,10 +268,8 @@ def _map_archives(scp: Path, feat_size: int) -> Corpus | None:
             numbers[name] = len(files)
             try:
                 files.append(_File(name))
-            except FileNotFoundError:
-                raise UnspeechError(
-                    f"{scp}: utterance '{utterance}': no such file: {name}"
-                ) from None
+            except UnspeechError as error:
+                raise UnspeechError(f"{scp}: utterance '{utterance}': {error}") from None
         source_of[i] = numbers[name]
 
     size = _HEADER.itemsize
@@ -366,6 +367,8 @@ class _Cache:
             UnspeechError: when it is damaged.
         """
         index = read_table(self.index)
+        if not all(_LENGTH.fullmatch(length) for length in index.values()):
+            raise UnspeechError(f"{self.index}: damaged; remove {self.directory}")
         lengths = np.array(list(index.values())).astype(np.int64)
         frame_bytes = self.feat_size * np.dtype(self.dtype).itemsize
         ends = np.cumsum(lengths) * frame_bytes
@@ -380,6 +383,9 @@ class _Cache:
         return Corpus(
             list(index), lengths, self.feat_size, _mapped([file]), zeros, offsets, self.dtype
         )
+
+
+_LENGTH = re.compile(r"[0-9]{1,12}")  # frames of an utterance
 
 
 def _fingerprint(source: Path) -> str:

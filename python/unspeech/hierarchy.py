@@ -144,8 +144,8 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
         (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
     """
     ids, distances, core = neighbours_of(graph, min_samples)
-    with np.load(graph.folder / "links.npz") as arrays:
-        links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
+    arrays = graph.load_all(graph.folder / "links.npz")
+    links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
     edges = _known_forest(ids, distances, core) + _reach(links, core)
     tree = _forest(_distinct(edges, len(core)), len(core))
     return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
@@ -153,8 +153,7 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
 
 def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The graph's neighbours and distances, and each utterance's core distance."""
-    ids = np.load(graph.folder / "ids.npy", mmap_mode="r")
-    distances = np.load(graph.folder / "distances.npy", mmap_mode="r")
+    ids, distances = graph.load("ids"), graph.load("distances")
     return ids, distances, distances[:, min_samples - 1].astype(np.float64)
 
 

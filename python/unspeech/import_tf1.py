@@ -16,11 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unspeech.config import Config, add_options, given_options, make_config, write_config
+from unspeech.config import (
+    Config,
+    add_options,
+    given_options,
+    make_config,
+    write_config,
+    write_yaml,
+)
 from unspeech.errors import UnspeechError, run_program
+from unspeech.files import read_lines
 from unspeech.model import Head, UnspeechModel, finish_model
 from unspeech.options import OptionParser
-from unspeech.tables import write_table
 
 ROOT = "unsupmodel/"  # scope of all variables
 NETWORK = (  # settings of the original that shape its network and worked there
@@ -198,11 +205,7 @@ def read_params(path: Path) -> dict[str, str]:
     Raises:
         UnspeechError: when the file is missing or has no such line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UnspeechError(f"{path}: no such file") from None
-    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    values = dict(line.split("=", 1) for line in read_lines(path) if "=" in line)
     known = {name: values[name] for name in NETWORK if name in values}
     if not known:
         raise UnspeechError(f"{path}: no lines such as 'window_length=64'; not a params file")
@@ -279,7 +282,7 @@ def import_checkpoint(
     for part in parts:
         part.assign(reader.get_tensor(ROOT + part.name))
     write_config(directory / "config.yaml", config)
-    write_table(directory / "trained_on.yaml", {"checkpoint:": prefix})
+    write_yaml(directory / "trained_on.yaml", {"checkpoint": prefix})
     return finish_model(model, directory)
 
 

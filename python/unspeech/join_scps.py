@@ -7,9 +7,10 @@ With `--ark`, the arrays themselves are copied into that one archive.
 
 from pathlib import Path
 
-from unspeech.archives import ArkWriter, iterate_arrays, join_scps
+from unspeech.archives import ArkWriter, join_scps, read_array
 from unspeech.errors import run_program
 from unspeech.options import OptionParser
+from unspeech.tables import atomic_write
 
 
 def main() -> None:
@@ -18,12 +19,15 @@ def main() -> None:
     parser.add_argument("--ark", type=Path, help="archive to copy the arrays into")
     parser.add_argument("parts", nargs="+", help="scp files of the jobs")
     options = parser.parse_args()
-    count = join_scps(options.parts, options.out)
+    entries = join_scps(options.parts)
     if options.ark:
         with ArkWriter(options.ark, options.out) as writer:
-            for utterance, array in iterate_arrays(options.out):
-                writer.write(utterance, array)
-    print(f"{options.out}: {count} utterances")
+            for utterance, (entry, part) in entries.items():
+                writer.write(utterance, read_array(utterance, entry, part))
+    else:
+        with atomic_write(options.out) as file:
+            file.writelines(f"{utterance} {entry}\n" for utterance, (entry, _) in entries.items())
+    print(f"{options.out}: {len(entries)} utterances")
 
 
 if __name__ == "__main__":

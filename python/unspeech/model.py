@@ -10,11 +10,12 @@ import tensorflow as tf
 from keras import layers
 
 from unspeech.blocks import initializers, leaky_relu
-from unspeech.config import Config, make_config, read_yaml
+from unspeech.config import Config, make_config, read_yaml, typed_values
 from unspeech.distribution import dropout
 from unspeech.encoders import make_encoder
 from unspeech.errors import UnspeechError
-from unspeech.tables import atomic_write
+from unspeech.files import read_text
+from unspeech.tables import atomic_write, make_directory
 
 
 class UnspeechModel(keras.Model):
@@ -226,7 +227,7 @@ class Head(layers.Layer):
 
 def save_weights(model: UnspeechModel, path: Path) -> None:
     """Write a weights file under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     part = path.with_name(f".part.{path.name}")
     try:
         model.save_weights(part)
@@ -236,35 +237,47 @@ def save_weights(model: UnspeechModel, path: Path) -> None:
     os.replace(part, path)
 
 
+def model_id(model: UnspeechModel, directory: Path) -> str:
+    """A digest of what `config.yaml` says and of the weights; `final.ie.id` holds it.
+
+    Settings that have been added since a model was trained, which its `config.yaml` does not have,
+    leave its id as it is.
+    """
+    path = directory / "config.yaml"
+    settings = typed_values(read_yaml(path), Config, path)
+    said = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    digest = hashlib.md5(f"Config({said})".encode(), usedforsecurity=False)
+    for weight in model.weights:
+        digest.update(weight.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def finish_model(model: UnspeechModel, directory: Path) -> str:
     """Write `model.weights.h5` and, last, `final.ie.id`, which marks the model as complete.
 
     Returns: the id, which depends on settings and weights only. Kaldi compares it between an
     i-vector directory and a network trained on it (`steps/nnet2/check_ivectors_compatible.sh`).
+    Raises:
+        UnspeechError: when a weight is not finite.
     """
-    digest = hashlib.md5(repr(model.config).encode(), usedforsecurity=False)
-    for weight in model.weights:
-        digest.update(weight.numpy().tobytes())
+    if not all(np.isfinite(weight.numpy()).all() for weight in model.weights):
+        raise UnspeechError(f"{directory}: some weights are NaN or infinite; there is no model")
     save_weights(model, directory / "model.weights.h5")
+    made = model_id(model, directory)
     with atomic_write(directory / "final.ie.id") as file:
-        file.write(digest.hexdigest() + "\n")
-    return digest.hexdigest()
+        file.write(made + "\n")
+    return made
 
 
 def load_model(directory: str | Path) -> UnspeechModel:
     """Rebuild a trained model from its directory.
 
     Raises:
-        UnspeechError: when the directory holds no complete model, or its weights do not fit.
+        UnspeechError: when the directory holds no complete model, or see `load_weights`.
     """
     directory = Path(directory)
-    for name in ("config.yaml", "model.weights.h5", "final.ie.id"):
-        if not (directory / name).is_file():
-            raise UnspeechError(
-                f"{directory / name}: no such file; train the model first with "
-                "steps_unspeech/train.sh (the same command again goes on where it was)"
-            )
     path = directory / "config.yaml"
+    check_complete(directory)
     # Embeddings are computed in full precision, however the model was trained.
     values = read_yaml(path) | {"mixed_precision": False}
     model = UnspeechModel(make_config(values, path))
@@ -272,12 +285,24 @@ def load_model(directory: str | Path) -> UnspeechModel:
     return model
 
 
+def check_complete(directory: Path) -> None:
+    """Raise UnspeechError unless a directory holds all files of a trained model."""
+    for name in ("config.yaml", "model.weights.h5", "final.ie.id"):
+        if not (directory / name).is_file():
+            raise UnspeechError(
+                f"{directory / name}: no such file; train the model first with "
+                "steps_unspeech/train.sh (the same command again goes on where it was)"
+            )
+
+
 def load_weights(model: UnspeechModel, directory: Path) -> None:
     """Take the weights of a model directory.
 
     Raises:
-        UnspeechError: when they do not fit, or are not there.
+        UnspeechError: when they do not fit or are not there, or they or `config.yaml` are not
+            those that `final.ie.id` was made from.
     """
+    check_complete(directory)
     weights = directory / "model.weights.h5"
     try:
         model.load_weights(weights)
@@ -285,3 +310,8 @@ def load_weights(model: UnspeechModel, directory: Path) -> None:
         raise UnspeechError(
             f"{weights}: does not fit these settings, or is damaged ({error}); train it again"
         ) from None
+    if read_text(directory / "final.ie.id").strip() != model_id(model, directory):
+        raise UnspeechError(
+            f"{directory}: config.yaml, model.weights.h5 or final.ie.id was changed or damaged "
+            "since the model was trained; take all three from a copy, or train it again"
+        )

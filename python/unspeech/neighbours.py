@@ -34,8 +34,10 @@ from threadpoolctl import threadpool_limits
 
 from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
+from unspeech.files import load_npz, read_json, read_lines
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
-from unspeech.tables import atomic_write
+from unspeech.tables import atomic_write, make_directory
 from unspeech.vectors import (
     add_vector_options,
     embeddings_file,
@@ -74,7 +76,7 @@ class Graph:
     def phase(self, name: str, made_from: dict, make: Callable[[], None]) -> None:
         """Do a phase's work unless its files are there and were made from the same."""
         stamp = self.folder / f"{name}.json"
-        if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == made_from:
+        if stamp.exists() and self._stamp(stamp) == made_from:
             print(f"{name}: there already", flush=True)
             return
         stamp.unlink(missing_ok=True)
@@ -92,26 +94,60 @@ class Graph:
         stamp = self.folder / f"{name}.json"
         if not stamp.exists():
             raise UnspeechError(f"{stamp}: no such file; make the graph's {name} first")
-        return json.loads(stamp.read_text(encoding="utf-8"))
+        return self._stamp(stamp)
+
+    def _stamp(self, path: Path) -> dict:
+        try:
+            return read_json(path)
+        except UnspeechError as error:
+            raise self._damaged(path, error) from None
+
+    def _damaged(self, path: Path, error: Exception) -> UnspeechError:
+        return UnspeechError(
+            f"{path}: missing or damaged ({error!s:.200}); remove {self.folder} and cluster again"
+        )
+
+    def load(self, name: str) -> np.ndarray:
+        """An array of the folder, memory-mapped.
+
+        Raises:
+            UnspeechError: when it is missing or damaged.
+        """
+        path = self.folder / f"{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise self._damaged(path, error) from None
+
+    def load_all(self, path: Path) -> dict[str, np.ndarray]:
+        """The arrays of an .npz file.
+
+        Raises:
+            UnspeechError: when it is missing or damaged.
+        """
+        try:
+            return load_npz(path)
+        except UnspeechError as error:
+            raise self._damaged(path, error) from None
 
     def vectors(self) -> np.ndarray:
-        return np.load(self.folder / "vectors.npy", mmap_mode="r")
+        return self.load("vectors")
 
     def utterances(self) -> list[str]:
-        return (self.folder / "utterances").read_text(encoding="utf-8").split("\n")[:-1]
+        names = read_lines(self.folder / "utterances")
+        if len(names) != len(self.vectors()):
+            raise self._damaged(self.folder / "utterances", ValueError(f"{len(names)} lines"))
+        return names
 
     def centroids(self) -> np.ndarray:
-        return np.load(self.folder / "centroids.npy")
+        return np.array(self.load("centroids"))
 
     def nearest_cells(self) -> np.ndarray:
-        return np.load(self.folder / "cells.npy", mmap_mode="r")
+        return self.load("cells")
 
     def cells(self) -> Cells:
         sizes = np.bincount(self.nearest_cells()[:, 0], minlength=len(self.centroids()))
-        vectors, members = (
-            np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("by_cell", "members")
-        )
-        return Cells(vectors, members, np.cumsum(sizes))
+        return Cells(self.load("by_cell"), self.load("members"), np.cumsum(sizes))
 
     def search_size(self) -> int:
         """Queries of one search: few enough for its memory, so many that cells see several."""
@@ -157,7 +193,7 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
         "half_index": cut,
         "files": {str(s.resolve()): _state(s) for s in sources},
     }
-    graph.folder.mkdir(parents=True, exist_ok=True)
+    make_directory(graph.folder)
 
     def make() -> None:
         if where:
@@ -314,7 +350,7 @@ def join_blocks(graph: Graph, neighbours: int) -> None:
         count = len(graph.vectors())
         files = [block_file(graph, key, block) for block in range(-(-count // BLOCK))]
         for name, kind in (("ids", "<i4"), ("distances", "<f4")):
-            blocks = (np.load(file)[name] for file in files)
+            blocks = (graph.load_all(file)[name] for file in files)
             write_array(graph.folder / f"{name}.npy", kind, (count, neighbours), blocks)
 
     graph.phase("neighbours", key, make)
@@ -328,9 +364,11 @@ def main() -> None:
     parser.add_argument("--graph", required=True, type=Path, help="folder of the graph")
     parser.add_argument("--embeddings", help="for index: directory, scp or ark")
     add_graph_options(parser)
-    parser.add_argument("--min-samples", type=int, default=1, help="for search: as of cluster")
-    parser.add_argument("--job", type=int, default=1, help="for search: which of the jobs this is")
-    parser.add_argument("--jobs", type=int, default=1, help="for search: how many there are")
+    parser.add_argument("--min-samples", type=COUNT, default=1, help="for search: as of cluster")
+    parser.add_argument(
+        "--job", type=COUNT, default=1, help="for search: which of the jobs this is"
+    )
+    parser.add_argument("--jobs", type=COUNT, default=1, help="for search: how many there are")
     options = parser.parse_args()
     graph = Graph(options.graph, options.threads)
     if options.kind == "index":
@@ -338,7 +376,7 @@ def main() -> None:
             raise UnspeechError("index needs --embeddings")
         store_vectors(graph, options.embeddings, vars(options))
         build_index(graph, options.seed)
-    elif not 1 <= options.job <= options.jobs:
+    elif options.job > options.jobs:
         raise UnspeechError(f"--job is {options.job}; it must lie between 1 and {options.jobs}")
     else:
         width = graph_width(len(graph.vectors()), options.min_samples)
@@ -348,13 +386,16 @@ def main() -> None:
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
     """The options of the programs that make a graph."""
     add_vector_options(parser, "take of each vector the values from this index on; -1: all")
-    parser.add_argument("--seed", type=int, default=1, help="of whatever is drawn at random")
+    parser.add_argument("--seed", type=SEED, default=1, help="of whatever is drawn at random")
     add_threads_option(parser)
 
 
 def add_threads_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores"
+        "--threads",
+        type=Number(int, "[1, 4096]"),
+        default=len(os.sched_getaffinity(0)),
+        help="default: all cores",
     )
 
 

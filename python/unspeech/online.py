@@ -104,13 +104,20 @@ def read_text_frames(file: TextIO, dim: int) -> Iterator[tuple[str, Iterable[np.
     Raises:
         UnspeechError: naming the utterance and frame that is not as expected.
     """
-    lines = iter(file)
+    lines = _decoded(file)
     for line in lines:
         name, opened, rest = line.partition("[")
         if opened and name.split():
             yield name.strip(), _frames_until_closed(name.strip(), chain([rest], lines), dim)
         elif line.strip():
             raise UnspeechError(f"stdin: expected '<utterance> [', found '{line.strip()[:60]}'")
+
+
+def _decoded(file: TextIO) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError:
+        raise UnspeechError("stdin: not a text archive; pipe in `copy-feats … ark,t:-`") from None
 
 
 def _frames_until_closed(utterance: str, lines: Iterable[str], dim: int) -> Iterator[np.ndarray]:
@@ -168,6 +175,8 @@ def embed_online(
                 if writer:
                     rows.append(new)
                 else:
+                    if not np.isfinite(new).all():
+                        raise UnspeechError(f"stdout: utterance '{name}': NaN or infinite rows")
                     for row in new:
                         print(" ", *(f"{number:.7g}" for number in row), flush=True)
             if writer:

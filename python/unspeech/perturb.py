@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from unspeech.audio import is_pipe
-from unspeech.corpus import Tables, new_data_dir, read_data_dir
+from unspeech.corpus import Tables, new_data_dir, read_data_dir, say_left_out
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
 from unspeech.tables import invert, read_table, write_table
@@ -73,7 +73,8 @@ def make_perturbed_data_dir(data: Path, out: Path) -> None:
     Raises:
         UnspeechError: when there is no audio, or a table is malformed.
     """
-    tables, _ = read_data_dir(data)
+    tables, left_out = read_data_dir(data)
+    say_left_out(left_out)
     if "wav.scp" not in tables:
         raise UnspeechError(f"{data / 'wav.scp'}: no such file; speed is changed in audio")
     utterances = tables["utt2spk"]

@@ -35,6 +35,27 @@ def run_child(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
+def pipe_output(entry: str) -> bytes:
+    """What the command of an scp entry, `<command> |`, writes on stdout.
+
+    Raises:
+        ValueError: when it ends with another status than 0, with the last line of its stderr.
+    """
+    command = entry.rstrip("| ")
+    done = subprocess.run(
+        ["bash", "-c", command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        preexec_fn=die_with_parent,
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(
+            f"'{command}' ended with status {done.returncode}{': ' + said[-1] if said else ''}"
+        )
+    return done.stdout
+
+
 if __name__ == "__main__":
     die_with_parent()  # holds after exec, too
     os.execvp(sys.argv[1], sys.argv[1:])

@@ -18,6 +18,7 @@ import numpy as np
 from unspeech import plots
 from unspeech.config import Config, read_yaml
 from unspeech.errors import UnspeechError, run_program
+from unspeech.files import read_json, read_text
 from unspeech.tables import atomic_write, read_table
 
 PICTURES = {
@@ -154,24 +155,25 @@ class CorpusResult:
         return words[0] if words else "hardly better than guessing"
 
 
-def read_json(path: Path) -> dict:
+def read_json_if_any(path: Path) -> dict:
     """A JSON file's content; {} when there is none."""
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UnspeechError(f"{path}: not valid JSON ({error}); make it again") from None
+    return read_json(path) if path.exists() else {}
 
 
 def read_json_lines(path: Path) -> list[dict]:
     """The lines of a log; one that a kill cut off while it was written is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    try:
-        return [json.loads(line) for line in whole]
-    except ValueError as error:
-        raise UnspeechError(f"{path}: not valid JSON lines ({error})") from None
+    text = read_text(path) if path.exists() else ""
+    records = []
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
+            records.append(json.loads(line))
+            if not isinstance(records[-1], dict):
+                raise ValueError("no object")
+        except ValueError as error:
+            raise UnspeechError(
+                f"{path}:{number}: not valid JSON ({error}); remove this line"
+            ) from None
+    return records
 
 
 def picture(title: str, caption: str, content: bytes, alt: str, place: str = "") -> dict:
@@ -207,8 +209,10 @@ def chance_levels(speakers: np.ndarray, clusters: np.ndarray) -> dict[str, float
 def corpus_result(run: Path, name: str, trained_on: bool, stages: list[dict]) -> CorpusResult:
     """Gather what a run directory holds about one corpus."""
     clusters, evaluation = run / "clusters" / name, run / "eval" / name
-    clustering = read_json(clusters / "clusters.json")
-    scores = read_json(clusters / "scores.json") | read_json(evaluation / "scores.json")
+    clustering = read_json_if_any(clusters / "clusters.json")
+    scores = read_json_if_any(clusters / "scores.json") | read_json_if_any(
+        evaluation / "scores.json"
+    )
     result = CorpusResult(name, trained_on, scores, clustering, [], {}, [])
     for stage in ("cluster", "evaluate"):
         of_stage = [s["command"] for s in stages if s["name"] == f"{stage} {name}"]

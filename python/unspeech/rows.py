@@ -9,6 +9,7 @@ import numpy as np
 
 from unspeech.config import FRAMES_A_SECOND, Config, read_yaml, setting
 from unspeech.errors import UnspeechError
+from unspeech.files import read_text
 from unspeech.tables import utt2spk_of
 from unspeech.treatment import Treatment, load_treatment
 
@@ -20,7 +21,7 @@ STATISTICS = "row_statistics.yaml"  # in the model directory
 class RowOptions:
     """What the rows of an utterance are made of. Lengths are in frames."""
 
-    genfeat_stride: int = setting(10, "frames from one row to the next")
+    genfeat_stride: int = setting(10, "frames from one row to the next", "[1, 1000000]")
     causal: bool = setting(
         False, "row t is the window that ends with frame t * stride, so that it can be had while "
         "the speech is going on; else the window that begins there"
@@ -39,7 +40,9 @@ class RowOptions:
         "utterance, speaker: one mean in all rows"
     )  # fmt: skip
     max_remembered_frames: int = setting(
-        1000, "how many frames' rows a running mean takes along to a speaker's next utterance"
+        1000,
+        "how many frames' rows a running mean takes along to a speaker's next utterance",
+        "[0, inf)",
     )
     kaldi_normalize_to_input_length: bool = setting(
         False, "fill the windows that run over the end with the last frame"
@@ -58,7 +61,9 @@ class RowOptions:
     )
     generate_speaker_vectors: bool = setting(False, "one row only, the mean")
     genfeat_max_length: int = setting(
-        100_000, "frames embedded at a time; longer utterances are cut into pieces and joined"
+        100_000,
+        "frames embedded at a time; longer utterances are cut into pieces and joined",
+        "[1, inf)",
     )
 
     @property
@@ -125,7 +130,7 @@ def rows_id(model: str | Path, options: RowOptions) -> str:
         options: what the rows are made of.
     Source: Kaldi's `steps/nnet2/check_ivectors_compatible.sh`.
     """
-    model_id = (Path(model) / "final.ie.id").read_text()
+    model_id = read_text(Path(model) / "final.ie.id")
     if options.treatment:
         model_id = load_treatment(options.treatment, model).id + "\n"
     other = [name for name in _OTHER_ROWS if getattr(options, name)]
@@ -153,13 +158,13 @@ def load_scale(model: str | Path, options: RowOptions) -> RowScale | Treatment |
     """What `normalize_rows` or `treatment` does to a model's embeddings; None without them.
 
     Raises:
-        UnspeechError: when the model directory has no statistics.
+        UnspeechError: when the model directory has no statistics, or damaged ones.
     """
     if options.treatment:
         return load_treatment(options.treatment, model, options.domain_embeddings or None)
     if not options.normalize_rows:
         return None
-    path = Path(model) / STATISTICS
+    path, config_path = Path(model) / STATISTICS, Path(model) / "config.yaml"
     if not path.is_file():
         raise UnspeechError(
             f"{path}: no such file; the model was imported or trained before there was one: run "
@@ -167,11 +172,26 @@ def load_scale(model: str | Path, options: RowOptions) -> RowScale | Treatment |
         )
     statistics = read_yaml(path)
     heads = ["targets"] + ["contexts"] * options.both_heads
-    mean, deviation = (
-        np.concatenate([statistics.get(f"{head}_{what}", []) for head in heads])
-        for what in ("mean", "deviation")
+    try:
+        mean, deviation = (
+            np.concatenate([np.array(statistics[f"{head}_{what}"], np.float32) for head in heads])
+            for what in ("mean", "deviation")
+        )
+        size = int(read_yaml(config_path)["embedding_size"]) * len(heads)
+    except (KeyError, ValueError, TypeError):
+        raise _damaged(path) from None
+    if not (mean.shape == deviation.shape == (size,)):
+        raise _damaged(path)
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
+        raise _damaged(path)
+    return RowScale(mean, deviation)
+
+
+def _damaged(path: Path) -> UnspeechError:
+    return UnspeechError(
+        f"{path}: damaged; run python3 -m unspeech.row_statistics --data <training-data> "
+        f"--model {path.parent}"
     )
-    return RowScale(mean.astype(np.float32), deviation.astype(np.float32))
 
 
 def unit_mean(rows: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@
 """
 
 import argparse
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from unspeech.archives import iterate_arrays, read_array
 from unspeech.config import FRAMES_A_SECOND
 from unspeech.errors import UnspeechError, run_program
 from unspeech.evaluate import project
+from unspeech.files import read_lines
+from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table
 from unspeech.vectors import embeddings_file, load_embeddings
@@ -41,7 +44,7 @@ def show_utterance(options: argparse.Namespace) -> bytes:
         raise UnspeechError(f"{path}: utterance '{utterance}': one vector; give rows over time")
     period = 1
     if (path.parent / "ivector_period").exists():
-        period = int((path.parent / "ivector_period").read_text())
+        period = read_period(path.parent / "ivector_period")
     panels = [(f"{path.name}, a row every {period} frames", rows[: options.max_frames], period)]
     if options.feats:
         table = read_table(options.feats)
@@ -57,13 +60,25 @@ def show_utterance(options: argparse.Namespace) -> bytes:
     )
 
 
+def read_period(path: Path) -> int:
+    """Frames from one row to the next, as an i-vector directory says.
+
+    Raises:
+        UnspeechError: when the file holds no such number.
+    """
+    lines = read_lines(path)
+    if len(lines) != 1 or not re.fullmatch("[1-9][0-9]{0,8}", lines[0].strip()):
+        raise UnspeechError(f"{path}: expected one number of frames; make the i-vectors again")
+    return int(lines[0])
+
+
 def boundaries(path: str, utterance: str) -> list[float]:
     """Where units end, in seconds: from a CTM file, or a phone file as TIMIT's.
 
     Raises:
         UnspeechError: when the file has no unit of the utterance, or is neither.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = read_lines(path)
     if all(len(line.split()) == 3 for line in lines):
         try:
             return [int(line.split()[1]) * SECONDS_A_SAMPLE for line in lines]
@@ -136,10 +151,13 @@ def main() -> None:
     parser.add_argument("--mode", choices=MODES, default="featshow", help="what to draw (featshow)")
     parser.add_argument("--out", required=True, type=Path, help="PNG file")
     parser.add_argument(
-        *("-n", "--num-feat"), type=int, default=2, help="featshow: which utterance, from 0 (2)"
+        *("-n", "--num-feat"),
+        type=Number(int, "[0, inf)"),
+        default=2,
+        help="featshow: which utterance, from 0 (2)",
     )
     parser.add_argument(
-        *("-m", "--max-frames"), type=int, default=10_000, help="featshow: rows at most (10000)"
+        *("-m", "--max-frames"), type=COUNT, default=10_000, help="featshow: rows at most (10000)"
     )
     parser.add_argument("--feats", help="featshow: feats.scp of features to draw above")
     parser.add_argument(
@@ -147,7 +165,7 @@ def main() -> None:
     )
     parser.add_argument(*("-u", "--utt-2-class"), help="classes_tsne: utt2spk, or other classes")
     parser.add_argument(
-        "--seed", type=int, default=1, help="classes_tsne: of the sample, t-SNE (1)"
+        "--seed", type=SEED, default=1, help="classes_tsne: of the sample, t-SNE (1)"
     )
     options = parser.parse_args()
     picture = MODES[options.mode](options)

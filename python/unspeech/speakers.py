@@ -10,7 +10,8 @@ of jobs.
 from collections.abc import Mapping
 from pathlib import Path
 
-from unspeech.errors import UnspeechError, run_program
+from unspeech.errors import run_program
+from unspeech.limits import COUNT, Number
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, read_table, speakers_of
 
@@ -44,16 +45,18 @@ def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--feats", required=True, type=Path, help="table of the utterances")
     parser.add_argument("--utt2spk", required=True, help="speaker of each of them, and of others")
-    parser.add_argument("--utts-per-spk-max", type=int, default=-1, help="cut larger speakers")
-    parser.add_argument("--nj", type=int, required=True, help="jobs, if there are as many speakers")
+    parser.add_argument(
+        "--utts-per-spk-max",
+        type=Number(int, "[1, inf)", special=-1),
+        default=-1,
+        help="cut larger speakers",
+    )
+    parser.add_argument(
+        "--nj", type=COUNT, required=True, help="jobs, if there are as many speakers"
+    )
     parser.add_argument("--out", required=True, type=Path, help="directory")
     options = parser.parse_args()
     most = options.utts_per_spk_max
-    if most < 1 and most != -1:
-        raise UnspeechError(f"utts_per_spk_max must be at least 1, or -1 for no limit, not {most}")
-    if options.nj < 1:
-        raise UnspeechError(f"nj must be at least 1, not {options.nj}")
-
     feats = read_table(options.feats)
     speakers_of(feats, options.utt2spk)  # each has one
     jobs: dict[int, dict[str, list[str]]] = {}

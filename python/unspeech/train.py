@@ -8,12 +8,14 @@ Killed and started again with the same command, it goes on from the last checkpo
 import dataclasses
 import hashlib
 import json
+import re
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
 from unspeech.alignments import Unit
@@ -26,6 +28,7 @@ from unspeech.config import (
     make_config,
     read_yaml,
     write_config,
+    write_yaml,
 )
 from unspeech.distribution import (
     LOST,
@@ -38,6 +41,7 @@ from unspeech.distribution import (
 )
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, MemmapOptions
+from unspeech.limits import COUNT, Number
 from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
 from unspeech.objectives import OBJECTIVES, Taught
 from unspeech.options import OptionParser
@@ -50,7 +54,7 @@ from unspeech.sampling import (
     split_heldout,
     usable_utterances,
 )
-from unspeech.tables import atomic_write, write_table
+from unspeech.tables import atomic_write
 from unspeech.waveforms import load_inputs
 
 WARMUP = 0.05  # share of the steps in which a cosine schedule rises
@@ -134,16 +138,13 @@ class Trainer:
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
         self.best_loss = tf.Variable(np.inf, dtype=tf.float32)
-        checkpoint = tf.train.Checkpoint(
+        self.checkpoint = tf.train.Checkpoint(
             model=self.model,
             **({"teacher": self.teacher} if self.teacher else {}),
             optimizer=self.optimizer,
             step=self.step,
             seconds=self.seconds,
             best_loss=self.best_loss,
-        )
-        self.checkpoints = tf.train.CheckpointManager(
-            checkpoint, directory / "checkpoints", max_to_keep=2
         )
 
     def _heldout(self, sampler: ContextSampler) -> list[Batch]:
@@ -231,11 +232,14 @@ class Trainer:
 
     def run(self, max_minutes: float | None) -> None:
         """Train to `num_steps`, or until training has taken `max_minutes` in all."""
-        if self.checkpoints.restore_or_initialize():
-            print(f"Going on from step {int(self.step)}: {self.checkpoints.latest_checkpoint}")
+        folder = self.directory / "checkpoints"
+        restored = restore_checkpoint(self.checkpoint, folder, self.replicas.is_chief)
+        if restored:
+            print(f"Going on from step {int(self.step)}: {restored}")
+        checkpoints = tf.train.CheckpointManager(self.checkpoint, folder, max_to_keep=2)
         if self.replicas.of_chief(int(self.step)) != int(self.step):
             raise UnspeechError(
-                f"{self.checkpoints.directory}: the first worker sees another checkpoint; "
+                f"{folder}: the first worker sees another checkpoint; "
                 "start again when all hosts see the same files"
             )
         log = TrainLog(self.directory, int(self.step)) if self.replicas.is_chief else None
@@ -272,6 +276,11 @@ class Trainer:
                         "train with a smaller learn_rate"
                     )
                 heldout_loss, heldout_accuracy = self.heldout_scores()
+                if not np.isfinite(heldout_loss):
+                    raise UnspeechError(
+                        f"{self.directory}: the held-out loss is not finite at step {step}; train "
+                        "with a smaller learn_rate"
+                    )
                 best = heldout_loss < float(self.best_loss)
                 if best:
                     self.best_loss.assign(heldout_loss)
@@ -293,11 +302,73 @@ class Trainer:
                         input_wait=waited / took,
                         pairs_per_second=self.objective.pairs(config) * steps / took,
                     )
-                    self.checkpoints.save(checkpoint_number=step)
+                    save_checkpoint(checkpoints, step)
                 sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
         progress.close()
         if log:
-            self.model.load_weights(self.directory / "checkpoints" / "best.weights.h5")
+            self._take_best()
+
+    def _take_best(self) -> None:
+        best = self.directory / "checkpoints" / "best.weights.h5"
+        try:
+            self.model.load_weights(best)
+        except (OSError, ValueError, KeyError) as error:
+            raise UnspeechError(
+                f"{best}: damaged ({error}); remove {best.parent} and train again"
+            ) from None
+
+
+def restore_checkpoint(checkpoint: tf.train.Checkpoint, folder: Path, is_chief: bool) -> str | None:
+    """Restore the newest checkpoint that is sound; say which newer ones are not.
+
+    Args:
+        folder: of checkpoints `ckpt-<step>`; the list of them in it is not relied upon, and made
+            again by the chief.
+    Returns: its prefix; None when there is no checkpoint.
+    Raises:
+        UnspeechError: when there are some, but none is sound.
+    """
+    steps = sorted(
+        int(match[1]) for path in folder.glob("ckpt-*.index") if (match := _CHECKPOINT(path.name))
+    )
+    for place in reversed(range(len(steps))):
+        prefix = str(folder / f"ckpt-{steps[place]}")
+        try:
+            checkpoint.restore(prefix).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError, DecodeError) as error:
+            reason = str(getattr(error, "message", error)).split("\n")[0]
+            print(f"WARNING: {prefix}: damaged ({reason:.200}); trying an older checkpoint")
+            continue
+        if is_chief:
+            older = [str(folder / f"ckpt-{step}") for step in steps[: place + 1]]
+            tf.compat.v1.train.update_checkpoint_state(folder, prefix, older)
+        return prefix
+    if steps:
+        raise UnspeechError(
+            f"{folder}: none of the {len(steps)} checkpoints is sound; remove the folder to train "
+            "from the beginning"
+        )
+    return None
+
+
+_CHECKPOINT = re.compile(r"ckpt-([0-9]{1,10})\.index").fullmatch
+
+
+def save_checkpoint(checkpoints: tf.train.CheckpointManager, step: int) -> None:
+    """Write a checkpoint, complete or not at all.
+
+    Raises:
+        UnspeechError: when it cannot be written, as on a full disk.
+    """
+    try:
+        checkpoints.save(checkpoint_number=step)
+    except tf.errors.OpError as error:
+        if isinstance(error, LOST):
+            raise
+        raise UnspeechError(
+            f"{checkpoints.directory}: the checkpoint of step {step} cannot be written "
+            f"({error.message.splitlines()[0]:.200}): free some space and run this again"
+        ) from None
 
 
 def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.ndarray:
@@ -332,10 +403,13 @@ class TrainLog:
     def __init__(self, directory: Path, step: int) -> None:
         self.directory = directory
         self.path = directory / "train_log.jsonl"
-        lines = self.path.read_text().splitlines(True) if self.path.exists() else []
-        kept = [line for line in lines if _step_of(line) <= step]
+        text = self.path.read_text(errors="replace") if self.path.exists() else ""
+        steps = {line: _step_of(line) for line in text.split("\n") if line}
+        kept = [line for line, own in steps.items() if own <= step]
+        if np.isnan(list(steps.values())).any():
+            print(f"WARNING: {self.path}: left out what is no report, as a kill leaves it")
         with atomic_write(self.path) as file:
-            file.writelines(kept)
+            file.writelines(line + "\n" for line in kept)
         self.summaries = tf.summary.create_file_writer(str(directory / "tensorboard"))
 
     def report(self, **values) -> None:
@@ -359,9 +433,14 @@ class TrainLog:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):  # half a line, from a kill while it was written
-        return np.inf
+        return float(json.loads(line)["step"])
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # half a line, from a kill, or damaged
+        return np.nan
 
 
 def test_sampling(
@@ -409,7 +488,7 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
                 return True
             (directory / "final.ie.id").unlink(missing_ok=True)  # another worker may have done it
     write_config(path, config)
-    write_table(data_path, {f"{name}:": value for name, value in trained_on.items()})
+    write_yaml(data_path, trained_on)
     return False
 
 
@@ -432,18 +511,31 @@ def main() -> None:
         "--data", "--filelist", required=True, help="data directory, or .scp or .ark file"
     )
     parser.add_argument("--dir", required=True, help="model directory")
-    parser.add_argument("--max-minutes", type=float, help="stop after so many minutes of training")
+    parser.add_argument(
+        "--max-minutes",
+        type=Number(float, "(0, inf)"),
+        help="stop after so many minutes of training",
+    )
     parser.add_argument(
         "--test-sampling",
         action="store_true",
         help="do not train, but draw the windows of the first step: sampling.png in --dir",
     )
-    parser.add_argument("--num-gpus", type=int, default=1, help="GPUs to train on, of each worker")
-    parser.add_argument("--num-workers", type=int, default=1, help="processes that train together")
-    parser.add_argument("--worker", type=int, default=1, help="which of them this is, from 1")
+    parser.add_argument(
+        "--num-gpus",
+        type=Number(int, "[0, 1024]"),
+        default=1,
+        help="GPUs to train on, of each worker",
+    )
+    parser.add_argument(
+        "--num-workers", type=COUNT, default=1, help="processes that train together"
+    )
+    parser.add_argument("--worker", type=COUNT, default=1, help="which of them this is, from 1")
     add_options(parser, Config, "settings of the model, over those of --config")
     add_options(parser, MemmapOptions, "features of more than fits into memory")
     options = parser.parse_args()
+    if options.worker > options.num_workers:
+        raise UnspeechError(f"--worker {options.worker}: there are {options.num_workers} only")
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 

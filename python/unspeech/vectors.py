@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import iterate_arrays
+from unspeech.archives import iterate_arrays, split_entry
 from unspeech.errors import UnspeechError
+from unspeech.files import open_file
+from unspeech.limits import Number
 from unspeech.tables import read_table
 
 SCP_NAMES = ("embedding.scp", "ivector_online.scp")
@@ -38,14 +40,9 @@ def add_vector_options(
         default="false",
         help="scale vectors to unit length with the other metrics, too",
     )
-    parser.add_argument("--half-index", type=_half_index, default=-1, help=half)
-
-
-def _half_index(text: str) -> int:
-    index = int(text)
-    if index < 1 and index != -1:
-        raise argparse.ArgumentTypeError("it must be -1, for none, or at least 1")
-    return index
+    parser.add_argument(
+        "--half-index", type=Number(int, "[1, inf)", special=-1), default=-1, help=half
+    )
 
 
 def load_embeddings(
@@ -86,10 +83,11 @@ def embeddings_file(path: str | Path) -> Path:
     """The file that `path` means: itself, or the scp of an embedding or i-vector directory.
 
     Raises:
-        UnspeechError: when a directory holds no such scp.
+        UnspeechError: when a directory holds no such scp, or the file cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
+        open_file(path).close()
         return path
     for name in SCP_NAMES:
         if (path / name).exists():
@@ -143,14 +141,14 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
         return None
     utterances, offsets, archives = [], [], set()
     for utterance, entry in read_table(path).items():
-        archive, _, offset = entry.rpartition(":")
-        if not offset.isdecimal() or archive.endswith("|"):
+        archive, offset, limits = split_entry(entry)
+        if limits or archive.endswith("|"):
             return None
         utterances.append(utterance)
-        offsets.append(int(offset))
+        offsets.append(offset)
         archives.add(archive)
     archive = Path(archives.pop())
-    if archives or not archive.is_file():
+    if archives or not archive.is_file() or not archive.stat().st_size:
         return None
     data = np.memmap(archive, np.uint8, "r")
     places = np.array(offsets, np.int64)
@@ -158,7 +156,7 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
         return None
     header = bytes(data[places[0] : places[0] + _HEADER])
     dim = struct.unpack("<i", header[6:])[0]
-    if header[:6] != b"\0BFV \4" or places.max() + _HEADER + 4 * dim > len(data):
+    if header[:6] != b"\0BFV \4" or dim <= 0 or places.max() + _HEADER + 4 * dim > len(data):
         return None
     if any((data[places + byte] != header[byte]).any() for byte in range(_HEADER)):
         return None
