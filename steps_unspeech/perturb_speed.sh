@@ -18,7 +18,7 @@ new_data=$2
 
 require_files "$data/wav.scp"
 inputs=("$data/wav.scp")
-for name in segments utt2spk; do
+for name in segments utt2spk utt2uniq; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$new_data" -- "${inputs[@]}"
@@ -35,9 +35,6 @@ if kaldi_can; then
   mkdir "$work"
   # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
-  for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
-    [ ! -e "$data/$name" ] || cp "$data/$name" "$work/data"
-  done
   # It runs beside utils/. A recipe has that, and its pipes may hold paths relative to the recipe.
   place=.
   if [ ! -e utils/data/perturb_data_dir_speed_3way.sh ]; then

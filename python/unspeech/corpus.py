@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
+from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
 from unspeech.tables import invert, read_table, write_table
@@ -76,12 +77,16 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
         tables["segments"] = _only(tables["segments"], wanted)
     elif "wav.scp" in tables:
         tables["wav.scp"] = _only(tables["wav.scp"], wanted)
-    for name in ("text", "utt2dur", "utt2num_frames"):
-        if (data / name).exists():
-            tables[name] = _only(_read_loose(data / name), wanted)
-    if (data / "spk2gender").exists():
-        speakers = set(tables["utt2spk"].values())
-        tables["spk2gender"] = _only(read_table(data / "spk2gender"), speakers)
+    for names, keys in (
+        ((*OF_UTTERANCES, "utt2num_frames"), wanted),
+        (OF_RECORDINGS, set(tables.get("wav.scp", ()))),
+        (OF_SPEAKERS, set(tables["utt2spk"].values())),
+    ):
+        for name in names:
+            if (data / name).exists():
+                read = _read_loose if name == "text" else read_table
+                if known := _only(read(data / name), keys):
+                    tables[name] = known
     return tables, left_out
 
 
@@ -179,8 +184,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
     joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
     if "text" in tables:
         joined["text"] = {}
-    if "spk2gender" in tables:
-        joined["spk2gender"] = tables["spk2gender"]
+    joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
     for speaker, names in invert(tables["utt2spk"]).items():
         decoded: dict[str, np.ndarray] = {}
         for name, samples in audio.read(names.split()):
