@@ -68,6 +68,7 @@ def whole_run(tmp_path_factory):
         clusters = run / "clusters" / corpus
         table = {u: f"c{int(s[1]) // 2}" for u, s in utt2spk.items()} | {"s0-0": "o0"}
         write_table(clusters / "utt2spk", table)
+        write_table(clusters / "outliers", {"s0-0": "c0"})
         counts = {"utterances": 12, "clusters": 2, "outliers": 1, "settings": {}}
         (clusters / "clusters.json").write_text(json.dumps(counts))
     call(
