@@ -150,7 +150,7 @@ def main() -> None:
     if options.cohort:
         scores |= {"cohort": len(cohort), "cohort_top": options.cohort_top}
     scores |= {"utterances": len(utterances), "speakers": len(np.unique(gold))}
-    scores["metric"] = options.metric
+    scores |= {"metric": options.metric, "utt2spk": options.utt2spk}
     if clusters is not None:
         outliers = int(np.sum(clusters == ""))
         scores |= clustering_scores(gold, each_outlier_alone(clusters), outliers)
