@@ -22,7 +22,7 @@ dir=$3
 require_files "$data/utt2spk" "$clusters/utt2spk"
 inputs=("$clusters/utt2spk")
 [ "$outliers" = own ] || inputs+=("$clusters/outliers")
-for name in wav.scp segments text utt2uniq feats.scp cmvn.scp; do
+for name in wav.scp segments text utt2uniq feats.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"
