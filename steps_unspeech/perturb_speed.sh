@@ -23,10 +23,11 @@ for name in segments utt2spk utt2uniq; do
 done
 begin_step "$new_data" -- "${inputs[@]}"
 
-# Whether Kaldi's script can do it: of files it reads wav only.
+# Whether Kaldi's script can do it: of files it reads wav only, and it drops channels of segments.
 kaldi_can() {
   [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
-    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp"
+    ! grep -qviE '(\.wav|:[0-9]+|\|)[[:space:]]*$' "$data/wav.scp" &&
+    { [ ! -e "$data/segments" ] || awk 'NF != 4 { exit 1 }' "$data/segments"; }
 }
 
 if kaldi_can; then

@@ -1,7 +1,8 @@
 """Audio of a Kaldi data directory: utterances one by one, one channel, at one rate.
 
 `wav.scp` may hold paths (relative to the data directory, or to where the recipe runs, or
-absolute) and pipes; `segments` cuts utterances from recordings.
+absolute), places in archives and pipes; `segments` cuts utterances from recordings. The channel is
+that of a fifth column of `segments`, else of `reco2file_and_channel`.
 Source: Kaldi's `src/featbin/extract-segments.cc` for how segments are cut.
 """
 
@@ -20,6 +21,7 @@ import soxr
 
 from unspeech.errors import UnspeechError
 from unspeech.processes import die_with_parent
+from unspeech.recordings import channels_of, open_file, parse_entry
 from unspeech.tables import read_table
 
 _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never all in memory
@@ -44,7 +46,8 @@ class DataAudio:
     Attributes:
         utterances: names, in the order of `segments`, or of `wav.scp` when there is none.
         rates: how many of the recordings read so far were resampled, by their rate in Hz.
-        multichannel: how many of them have several channels; the first one is used.
+        multichannel: how many of them have several channels, and nothing says which one is meant:
+            the first one is used.
 
     Args:
         data: data directory with `wav.scp`, and `segments` if recordings are to be cut.
@@ -62,6 +65,8 @@ class DataAudio:
         self._entries = read_table(self.source)
         self._segments = read_segments(self.data, self._entries)
         self.utterances = list(self._segments or self._entries)
+        table = self.data / "reco2file_and_channel"
+        self._channels = channels_of(read_table(table)) if table.exists() else {}
 
     def read(
         self, utterances: Iterable[str] | None = None
@@ -74,17 +79,20 @@ class DataAudio:
         Raises:
             UnspeechError: for an utterance that the data directory does not have.
         """
-        by_recording: dict[str, list[str]] = {}
+        by_recording: dict[tuple[str, int | None], list[str]] = {}
         for utterance in self.utterances if utterances is None else utterances:
             known = self._segments or self._entries
             if utterance not in known:
                 name = self.data / "segments" if self._segments else self.source
                 raise UnspeechError(f"{name}: no line for utterance '{utterance}'; add one")
-            recording = self._segments[utterance][0] if self._segments else utterance
-            by_recording.setdefault(recording, []).append(utterance)
-        for recording, own in by_recording.items():
+            place = (utterance, None)
+            if self._segments:
+                recording, _, _, channel = self._segments[utterance]
+                place = (recording, channel)
+            by_recording.setdefault(place, []).append(utterance)
+        for (recording, channel), own in by_recording.items():
             try:
-                samples = self._recording(recording)
+                samples = self._recording(recording, channel)
             except ValueError as error:
                 for utterance in own:
                     yield utterance, AudioError(self.source, utterance, str(error))
@@ -95,17 +103,19 @@ class DataAudio:
                 except ValueError as error:
                     yield utterance, AudioError(self.source, utterance, str(error))
 
-    def _recording(self, recording: str) -> np.ndarray:
+    def _recording(self, recording: str, channel: int | None) -> np.ndarray:
         entry = self._entries[recording]
         speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
         if speed:
             entry = speed["pipe"] or shlex.split(speed["file"])[0]
-        file = io.BytesIO(_pipe(entry)) if is_pipe(entry) else find_file(entry, self.data)
+        known = parse_entry(entry)
+        file = open_file(known, self.data) if known.file else io.BytesIO(_pipe(entry))
         try:
             with soundfile.SoundFile(file) as audio:
                 rate, channels = audio.samplerate, audio.channels
+                wanted = self._channel(recording, channel, known.channel, channels)
                 blocks = audio.blocks(_BLOCK, dtype="float32", always_2d=True)
-                first = [block[:, 0].copy() for block in blocks]
+                first = [block[:, wanted].copy() for block in blocks]
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{entry}: cannot be decoded ({error.error_string})") from None
         samples = np.concatenate(first or [np.zeros(0, np.float32)])
@@ -113,7 +123,8 @@ class DataAudio:
             raise ValueError(f"{entry}: holds no audio")
         if not np.isfinite(samples).all():
             raise ValueError(f"{entry}: NaN or infinite sample")
-        self.multichannel += channels > 1
+        unsaid = channel is None and known.channel is None and recording not in self._channels
+        self.multichannel += unsaid and channels > 1
         if speed:
             samples = soxr.resample(samples, float(speed["factor"]) * rate, rate)
         if rate != self.rate:
@@ -121,10 +132,20 @@ class DataAudio:
             samples = soxr.resample(samples, rate, self.rate)
         return samples
 
+    def _channel(self, recording: str, segment: int | None, entry: int | None, count: int) -> int:
+        """Which of `count` channels is meant: what wav.scp says, else segments, else the tables."""
+        wanted = segment if entry is None else entry
+        if wanted is None:
+            # What names a channel of a call may be that channel alone.
+            return min(self._channels.get(recording, 0), count - 1)
+        if wanted >= count:
+            raise ValueError(f"no channel {wanted} in a recording of {count}")
+        return wanted
+
     def _cut(self, utterance: str, samples: np.ndarray) -> np.ndarray:
         if not self._segments:
             return samples
-        _, start, end = self._segments[utterance]
+        _, start, end, _ = self._segments[utterance]
         length = len(samples) / self.rate
         if end > length + _OVERSHOOT or start >= length:
             raise ValueError(f"segment {start:g} to {end:g} s of a recording of {length:.2f} s")
@@ -132,10 +153,13 @@ class DataAudio:
         return samples[int(start * self.rate) : last]
 
 
-def read_segments(data: Path, recordings: Iterable[str]) -> dict[str, tuple[str, float, float]]:
-    """Read `segments`: {utterance: (recording, start, end)} in seconds, end -1 for the last sample.
+def read_segments(
+    data: Path, recordings: Iterable[str]
+) -> dict[str, tuple[str, float, float, int | None]]:
+    """Read `segments`: {utterance: (recording, start, end, channel)}.
 
-    Returns: nothing when there is no such file.
+    Returns: times in seconds, end -1 for the last sample; the channel from 0, or None where there
+        is no such column; nothing when there is no such file.
     Raises:
         UnspeechError: when a line is malformed or its recording is not among `recordings`.
     """
@@ -147,35 +171,21 @@ def read_segments(data: Path, recordings: Iterable[str]) -> dict[str, tuple[str,
     for utterance, rest in read_table(path).items():
         where = f"{path}: utterance '{utterance}'"
         try:
-            recording, start, end = rest.split()
+            recording, start, end, *channel = rest.split()
             begin, finish = float(start), float(end)
-        except ValueError:
+            number = int(*channel) if channel else None
+        except (ValueError, TypeError):
             raise UnspeechError(
-                f"{where}: expected '<recording> <start> <end>', found '{rest}'"
+                f"{where}: expected '<recording> <start> <end> [<channel>]', found '{rest}'"
             ) from None
         if recording not in known:
             raise UnspeechError(f"{where}: its recording '{recording}' is not in wav.scp")
         if not (begin >= 0 and (finish > begin or finish == -1)):
             raise UnspeechError(f"{where}: starts at {start} s and ends at {end} s")
-        segments[utterance] = (recording, begin, finish)
+        if number is not None and number < 0:
+            raise UnspeechError(f"{where}: channel {number}; they are counted from 0")
+        segments[utterance] = (recording, begin, finish, number)
     return segments
-
-
-def is_pipe(entry: str) -> bool:
-    """Whether an entry of `wav.scp` is a command whose output is the audio."""
-    return entry.endswith("|")
-
-
-def find_file(entry: str, data: Path) -> Path:
-    """The file that an entry names: relative to the data directory, else as it stands.
-
-    Raises:
-        ValueError: when there is none.
-    """
-    for path in (data / entry, Path(entry)):
-        if path.is_file():
-            return path
-    raise ValueError(f"{entry}: no such file")
 
 
 def wav_bytes(samples: np.ndarray, rate: int) -> bytes:

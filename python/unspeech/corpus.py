@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
+from unspeech.audio import AudioError, DataAudio, read_segments, wav_bytes
 from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
+from unspeech.recordings import absolute_entry, channels_of, find_file, is_pipe
 from unspeech.tables import invert, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
@@ -51,8 +52,12 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, list[str]]
     left_out: list[str] = []
     if (data / "wav.scp").exists():
         wav = read_table(data / "wav.scp")
-        tables["wav.scp"] = {u: _absolute_audio(u, entry, data) for u, entry in wav.items()}
         segments = read_segments(data, wav)
+        tables["wav.scp"] = _absolute_audio(
+            wav,
+            data,
+            {recording for recording, _, _, channel in segments.values() if channel is None},
+        )
         utterances = list(segments or wav)
         if segments:
             tables["segments"] = read_table(data / "segments")
@@ -101,16 +106,21 @@ def _read_loose(path: Path) -> dict[str, str]:
     return {key: rest[0].strip() if rest else "" for key, *rest in fields}
 
 
-def _absolute_audio(recording: str, entry: str, data: Path) -> str:
-    if is_pipe(entry):
-        return entry
-    try:
-        return str(find_file(entry, data).absolute())
-    except ValueError as error:
-        raise UnspeechError(
-            f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or remove "
-            "the line"
-        ) from None
+def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> dict[str, str]:
+    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`."""
+    table = data / "reco2file_and_channel"
+    channels = channels_of(read_table(table)) if table.exists() else {}
+    found = {}
+    for recording, entry in wav.items():
+        try:
+            channel = channels.get(recording)
+            found[recording] = absolute_entry(entry, data, channel, recording in segmented)
+        except ValueError as error:
+            raise UnspeechError(
+                f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "
+                "remove the line"
+            ) from None
+    return found
 
 
 def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
@@ -159,6 +169,7 @@ def read_audio_folder(folder: Path) -> tuple[Tables, list[str]]:
             f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
             f"files ({' '.join(sorted(_SUFFIXES))})"
         )
+    wav = {u: absolute_entry(path, folder, None, False) for u, path in wav.items()}
     return {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}, left_out
 
 

@@ -10,11 +10,11 @@ with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is 
 import shlex
 from pathlib import Path
 
-from unspeech.audio import is_pipe
 from unspeech.corpus import Tables, new_data_dir, read_data_dir
 from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
+from unspeech.recordings import is_pipe, parse_entry
 from unspeech.tables import invert, write_table
 
 SPEEDS = ("0.9", "1.1")
@@ -33,15 +33,18 @@ def perturb(tables: Tables, speed: str) -> Tables:
     prefix, factor = f"sp{speed}-", float(speed)
 
     def segment(value: str) -> str | None:
-        recording, *times = value.split()
-        start, end = (float(time) / factor for time in times)
-        if end < 0:  # the recording's end
-            return f"{prefix}{recording} {start:.2f} -1"
-        return f"{prefix}{recording} {start:.2f} {end:.2f}" if end > start + _SHORTEST else None
+        recording, first, last, *channel = value.split()
+        start, end = float(first) / factor, float(last) / factor
+        if 0 <= end <= start + _SHORTEST:
+            return None
+        times = [f"{start:.2f}", f"{end:.2f}" if end >= 0 else "-1"]  # -1: the recording's end
+        return " ".join([prefix + recording, *times, *channel])
 
     def audio(value: str) -> str:
         if is_pipe(value):
             value = value.rstrip("| ") + " | sox -t wav -"
+        elif parse_entry(value).offset is not None:
+            value = f"wav-copy {value} - | sox -t wav -"
         elif value.lower().endswith(".wav"):
             value = f"sox -t wav {shlex.quote(value)}"
         else:
