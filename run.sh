@@ -65,6 +65,18 @@ ivectors_of() {
   if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
+# The data directories of a corpus that are to have clusters as speakers, a line each. In a recipe
+# they are its own, with its features; of training speech that with copies and that without.
+sources_of() {
+  local name found=()
+  if [ -n "$recipe" ]; then
+    for name in "$1" $([ "$1" != "$train_data" ] || echo "$train_set"); do
+      [ ! -s "data/$name/feats.scp" ] || found+=("data/$name")
+    done
+  fi
+  printf '%s\n' "${found[@]:-$dir/data/$1}"
+}
+
 train=demo
 [ -z "$corpus" ] || train=$(name_of "$corpus")
 dir=${dir:-exp/$train}
@@ -87,10 +99,12 @@ if $speed_perturb; then
 fi
 
 extracted=("${names[@]}") scored=("${names[@]}") labels=utt2spk
+clustered=("${names[@]}")
 if [ -n "$recipe" ]; then
   # Its networks are trained on all copies of the training speech; these need no scores.
   scored=("${names[@]:1}")
   extracted=("$train_data" "${scored[@]}")
+  clustered=("${extracted[@]}")
   labels=utt2person
 fi
 
@@ -134,13 +148,14 @@ if wanted 0; then
     run_step 0 "data $name" "$dir/data/$name" \
       import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${own_features[@]}" \
       "${source_of[$name]:-demo}" "$dir/data/$name"
-    # A recipe's speakers are parts of a person's speech: <talk>-<minutes>, <reader>-<chapter>.
-    [ -z "$recipe" ] || sed 's/-[^-]*$//' "$dir/data/$name/utt2spk" > "$dir/data/$name/utt2person"
   done
   if $speed_perturb; then
     run_step 0 "perturb_speed $train" "$dir/data/$train_data" \
       perturb_speed.sh "$dir/data/$train" "$dir/data/$train_data"
   fi
+  for name in ${recipe:+"${extracted[@]}"}; do    # its speakers are parts of a person's speech
+    sed "$speaker_to_person" "$dir/data/$name/utt2spk" > "$dir/data/$name/utt2person"
+  done
 fi
 
 if wanted 1; then
@@ -207,13 +222,19 @@ fi
 [ "$statistics_weight" = 0 ] || ready=_joined
 
 if wanted 5; then
-  for name in "${scored[@]}"; do
-    data=$dir/data/$name clusters=$dir/clusters/$name gold=()
-    ! labelled "$data/$labels" || gold=(--utt2spk "$data/$labels")
+  for name in "${clustered[@]}"; do
+    data=$dir/data/$name clusters=$dir/clusters/$name options=()
+    ! labelled "$data/$labels" || options=(--utt2spk "$data/$labels")
+    # Copies of the training speech get the speaker of the original.
+    [ "$name" != "$train_data" ] || [ -z "$recipe" ] || options+=(--data "$data")
     run_step 5 "cluster $name" "$clusters/clusters.json" \
-      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$ready" "$clusters"
-    run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
-      make_clustered_data_dir.sh "$data" "$clusters" "${data}_clustered"
+      cluster.sh --cmd "$cmd" "${options[@]}" "$dir/embeddings/$name$ready" "$clusters"
+    mapfile -t sources < <(sources_of "$name")
+    for source in "${sources[@]}"; do
+      clustered_data=$dir/data/$(basename "$source")_clustered
+      run_step 5 "make_clustered_data_dir $(basename "$source")" "$clustered_data/spk2utt" \
+        make_clustered_data_dir.sh "$source" "$clusters" "$clustered_data"
+    done
   done
 fi
 

@@ -13,6 +13,8 @@ set -euo pipefail
 nj=1               # jobs that share the search for neighbours, for millions of utterances
 cmd=run_local.py   # how jobs are run; see cmd.sh
 utt2spk=           # gold speakers, for scores only
+data=              # data directory of the utterances: copies of others (utt2uniq, sp0.9-…) are not
+                   # clustered; make_clustered_data_dir.sh gives them the cluster of the original
 cluster_algorithm=HDBSCAN       # or DBSCAN, kmeans
 dbscan_eps=0.05    # for DBSCAN: distance of neighbours
 n_clusters=42      # for kmeans
@@ -34,13 +36,21 @@ dir=$2
 
 vectors=$(vectors_of "$1")
 [ -z "$utt2spk" ] || require_files "$utt2spk"
+[ -z "$data" ] || require_files "$data/utt2spk"
 options=(--cluster-algorithm "$cluster_algorithm" --dbscan-eps "$dbscan_eps"
   --n-clusters "$n_clusters" --min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
   --cluster-selection-method "$cluster_selection_method"
   --cluster-selection-epsilon "$cluster_selection_epsilon" --metric "$metric"
   --normalize "$normalize" --half-index "$half_index" --algorithm "$algorithm"
   --outliers "$outliers" --seed "$seed")
-begin_step "$dir/clusters.json" "${options[@]}" -- "$vectors" ${utt2spk:+"$utt2spk"}
+begin_step "$dir/clusters.json" "${options[@]}" ${data:+data="$data"} -- \
+  "$vectors" ${utt2spk:+"$utt2spk"}
+
+if [ -n "$data" ]; then
+  [[ $vectors == *.scp ]] || die "$vectors: --data takes vectors by their .scp file"
+  tied python3 -m unspeech.copies --data "$data" --out "$dir/originals.scp" "$vectors"
+  vectors=$dir/originals.scp
+fi
 
 if [ "$nj" -gt 1 ] && [ "$cluster_algorithm" != kmeans ]; then
   $cmd "$dir/log/index.log" \
@@ -56,3 +66,6 @@ $cmd "$dir/log/cluster.log" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/utt2spk" "$dir/spk2utt" "$dir/clusters.json"
 finish_step "$dir/clusters.json"
+found=$dir/clusters.json
+[ -z "$utt2spk" ] || found=$dir/scores.json
+tied python3 -m unspeech.show_scores "$found"

@@ -43,3 +43,4 @@ $cmd "$dir/log/evaluate.log" \
   ${clusters:+--clusters "$clusters"} ${others:+--cohort "$others"} --out "$dir"
 require_files "$dir/scores.json"
 finish_step "$dir/scores.json"
+tied python3 -m unspeech.show_scores "$dir/scores.json"

@@ -25,7 +25,8 @@ else
   [ -d "$corpus" ] || die "$corpus: no such directory"
   if [ -e "$corpus/wav.scp" ] || [ -e "$corpus/feats.scp" ]; then
     # Not every file in it: Kaldi's steps add to the data directory that they work on.
-    tables=("$corpus"/{wav.scp,segments,utt2spk,text})
+    tables=("$corpus"/{wav.scp,segments,utt2spk,utt2uniq,utt2lang,spk2gender,text})
+    tables+=("$corpus/reco2file_and_channel")
     ! $features || tables+=("$corpus/feats.scp")
     files=$({ cat "${tables[@]}" 2> /dev/null || true; } | md5sum)
   else

@@ -18,15 +18,16 @@ new_data=$2
 
 require_files "$data/wav.scp"
 inputs=("$data/wav.scp")
-for name in segments utt2spk; do
+for name in segments utt2spk utt2uniq; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$new_data" -- "${inputs[@]}"
 
-# Whether Kaldi's script can do it: of files it reads wav only.
+# Whether Kaldi's script can do it: of files it reads wav only, and it drops channels of segments.
 kaldi_can() {
   [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
-    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp"
+    ! grep -qviE '(\.wav|:[0-9]+|\|)[[:space:]]*$' "$data/wav.scp" &&
+    { [ ! -e "$data/segments" ] || awk 'NF != 4 { exit 1 }' "$data/segments"; }
 }
 
 if kaldi_can; then
@@ -35,9 +36,6 @@ if kaldi_can; then
   mkdir "$work"
   # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
-  for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
-    [ ! -e "$data/$name" ] || cp "$data/$name" "$work/data"
-  done
   # It runs beside utils/. A recipe has that, and its pipes may hold paths relative to the recipe.
   place=.
   if [ ! -e utils/data/perturb_data_dir_speed_3way.sh ]; then

@@ -26,7 +26,7 @@ import yaml
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from tqdm import tqdm
 
-from unspeech.audio import wav_bytes
+from unspeech.audio_file import wav_bytes
 from unspeech.augment_data import shoebox_response
 from unspeech.corpus import new_data_dir
 from unspeech.errors import UnspeechError, run_program

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
+from unspeech.audio import AudioError, DataAudio, read_segments
+from unspeech.audio_file import wav_bytes
+from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import Number
 from unspeech.options import OptionParser
+from unspeech.recordings import absolute_entry, channels_of, find_file, is_pipe
 from unspeech.tables import invert, make_directory, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
@@ -52,8 +55,12 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     left_out: LeftOut = {}
     if (data / "wav.scp").exists():
         wav = read_table(data / "wav.scp")
-        tables["wav.scp"] = {u: _absolute_audio(u, entry, data) for u, entry in wav.items()}
         segments = read_segments(data, wav)
+        tables["wav.scp"] = _absolute_audio(
+            wav,
+            data,
+            {recording for recording, _, _, channel in segments.values() if channel is None},
+        )
         utterances = list(segments or wav)
         if segments:
             tables["segments"] = read_table(data / "segments")
@@ -90,12 +97,16 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         tables["segments"] = _only(tables["segments"], wanted)
     elif "wav.scp" in tables:
         tables["wav.scp"] = _only(tables["wav.scp"], wanted)
-    for name in ("text", "utt2dur", "utt2num_frames"):
-        if (data / name).exists():
-            tables[name] = _only(read_table(data / name, empty_values=name == "text"), wanted)
-    if (data / "spk2gender").exists():
-        speakers = set(tables["utt2spk"].values())
-        tables["spk2gender"] = _only(read_table(data / "spk2gender"), speakers)
+    for names, keys in (
+        ((*OF_UTTERANCES, "utt2num_frames"), wanted),
+        (OF_RECORDINGS, set(tables.get("wav.scp", ()))),
+        (OF_SPEAKERS, set(tables["utt2spk"].values())),
+    ):
+        for name in names:
+            if (data / name).exists():
+                known = _only(read_table(data / name, empty_values=name == "text"), keys)
+                if known:
+                    tables[name] = known
     return tables, left_out
 
 
@@ -103,16 +114,21 @@ def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
     return {key: value for key, value in table.items() if key in keys}
 
 
-def _absolute_audio(recording: str, entry: str, data: Path) -> str:
-    if is_pipe(entry):
-        return entry
-    try:
-        return str(find_file(entry, data).absolute())
-    except ValueError as error:
-        raise UnspeechError(
-            f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or remove "
-            "the line"
-        ) from None
+def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> dict[str, str]:
+    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`."""
+    table = data / "reco2file_and_channel"
+    channels = channels_of(read_table(table)) if table.exists() else {}
+    found = {}
+    for recording, entry in wav.items():
+        try:
+            channel = channels.get(recording)
+            found[recording] = absolute_entry(entry, data, channel, recording in segmented)
+        except ValueError as error:
+            raise UnspeechError(
+                f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "
+                "remove the line"
+            ) from None
+    return found
 
 
 def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
@@ -172,7 +188,11 @@ def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
             f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
             f"files ({' '.join(sorted(_SUFFIXES))})"
         )
-    tables = {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}
+    try:
+        entries = {u: absolute_entry(path, folder, None, False) for u, path in wav.items()}
+    except ValueError as error:
+        raise UnspeechError(f"{error}; change its permissions, or remove it") from None
+    tables = {"wav.scp": entries, "utt2spk": {utterance: utterance for utterance in wav}}
     return tables, {"files that are not audio": others, "links that lead back": circular}
 
 
@@ -209,8 +229,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
     joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
     if "text" in tables:
         joined["text"] = {}
-    if "spk2gender" in tables:
-        joined["spk2gender"] = tables["spk2gender"]
+    joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
     for speaker, names in invert(tables["utt2spk"]).items():
         decoded: dict[str, np.ndarray] = {}
         for name, samples in audio.read(names.split()):

@@ -13,6 +13,7 @@ import numpy as np
 
 from unspeech.alignments import Unit, read_ctm
 from unspeech.config import SPEAKER_DRAWS, Config
+from unspeech.copies import original_of, read_originals, without_speed
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
 from unspeech.tables import read_table, utt2spk_of
@@ -234,20 +235,24 @@ def units_of(
 def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
     """Name the recording of each utterance: from `segments` where there is one, else its own.
 
-    A copy belongs to the recording that it was made from: that of its original in `utt2uniq` (as
-    Kaldi's scripts and ours write it), without the prefix of a speed (`sp0.9-…`).
+    A copy belongs to the recording that it was made from, see `unspeech.copies`.
     """
-    segments, originals = _tables(data, "segments", "utt2uniq")
-    perturbed = re.compile(r"^sp[0-9.]+-")
-    uniq = [originals.get(u, u) for u in utterances]
+    (segments,) = _tables(data, "segments")
+    originals = read_originals(data)
+    return [_recording_of(u, original_of(u, originals), segments) for u in utterances]
+
+
+def _recording_of(utterance: str, original: str, segments: Mapping[str, str]) -> str:
+    if original in segments or original == utterance:
+        return segments.get(original, original).split()[0]
     # A data directory may hold copies without their originals.
-    entries = [segments.get(o, segments.get(u, o)) for u, o in zip(utterances, uniq, strict=True)]
-    return [perturbed.sub("", entry.split()[0]) for entry in entries]
+    recording = segments.get(utterance, utterance).split()[0]
+    return original if recording == utterance else without_speed(recording)
 
 
 def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
     """Name what each utterance is a copy of in the same voice (`aug1-…`), else itself."""
-    (originals,) = _tables(data, "utt2uniq")
+    originals = read_originals(data)
     copy = re.compile(r"^aug[0-9]+-")
     return [copy.sub("", u) if originals.get(u, u) != u else u for u in utterances]
 
