@@ -104,11 +104,18 @@ def test_split_keeps_recordings_apart_and_leaves_short_utterances_out():
     assert len({recordings[i] for i in heldout}) == 2
 
 
-def test_too_few_long_utterances_says_how_many_and_what_to_do():
+def test_too_short_utterances_say_how_long_and_what_to_do():
     config = settings(window_length=4, window_neg_length=4)
-    corpus = counting_corpus([30, 19, 19, 30, 30])
-    with pytest.raises(UnspeechError, match=r"only 3 of 5 recordings .* 20 frames.*lower window"):
+    corpus = counting_corpus([19] * 5)
+    with pytest.raises(UnspeechError, match=r"none of 5 recordings .* 20 frames.*lower window"):
         split_heldout(usable_utterances(corpus, config), list("abcde"), config)
+
+
+@pytest.mark.parametrize("recordings", ["a", "abc", "aabbbc"])
+def test_few_recordings_are_all_trained_on(recordings):
+    train, heldout = split_heldout(np.ones(len(recordings), bool), list(recordings), settings())
+    np.testing.assert_array_equal(train, np.arange(len(recordings)))
+    np.testing.assert_array_equal(heldout, train)
 
 
 def test_recordings_come_from_segments_and_ignore_speed_perturbation(tmp_path):
@@ -126,6 +133,28 @@ def test_gaps_leave_out_the_nearest_windows(left_gap, right_gap, expected):
     batch = sampler(counting_corpus([20] * 10), config).batch(1)  # 20 frames: one position
     assert (batch.targets[:, 0, 1] == 8).all()
     np.testing.assert_array_equal(batch.contexts[0, :, 0, 1], expected)
+
+
+def test_draws_of_one_voice_are_no_negative_pair():
+    corpus = counting_corpus([40] * 6)
+    values = {"window_length": 5, "window_neg_length": 5, "batch_size": 24, "negative_samples": 8}
+    for voices, other in (
+        ([f"v{u // 3}" for u in range(6)], {"context_sampling": "recording"}),
+        (None, {"left_contexts": 1, "right_contexts": 0}),
+    ):
+        config = settings(**values, **other)
+        drawn = ContextSampler(corpus, np.arange(6), config, 0, voices=voices)
+        assert drawn.groups == (2 if voices else 6)
+        batch = drawn.batch(1)
+        utterances = batch.targets[:, 0, 0].astype(int)
+        voice = utterances // 3 if voices else utterances
+        same = voice[:, None] == voice
+        np.testing.assert_array_equal(batch.groups[:, None] == batch.groups, same)
+        targets, contexts = batch.negatives[:, 0], batch.negatives[:, 1] // config.contexts
+        assert not same[targets, contexts].any()
+    # A lone utterance's windows are each other's negatives, as in the original.
+    alone = ContextSampler(corpus, np.array([3]), config, 0).batch(1)
+    assert (alone.negatives[:, 0] != alone.negatives[:, 1]).all()
 
 
 def test_without_2x_neg_each_target_meets_other_contexts():

@@ -13,10 +13,13 @@ import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
 
 from unspeech.config import make_config
+from unspeech.distribution import join_replicas
+from unspeech.errors import UnspeechError
 from unspeech.features import load_corpus
 from unspeech.model import UnspeechModel, load_model
 from unspeech.objectives import infonce, logistic
 from unspeech.sampling import ContextSampler
+from unspeech.train import Trainer
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_loss_equals_the_pair_by_pair_computation(tiny_data, settings):
             logit = ((left - right) @ kernel + bias).item()
         losses.append((weight if label else 1) * np.log1p(np.exp(-logit if label else logit)))
     embeddings = model.embed_batch(batch.targets, batch.contexts)
-    outcome = logistic(model, *embeddings, batch.negatives)
+    outcome = logistic(model, *embeddings, batch.negatives, batch.groups)
     assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
     right = [(loss < np.log(2)) for loss in losses] if weight == 1 else None
     assert right is None or float(outcome.accuracy) == pytest.approx(np.mean(right))
@@ -205,7 +208,7 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
         (["--window_length", "8", "--window_neg_length", "8"], "cannot take windows of 8 frames"),
         (["--window_length", "32"], "set tied_embeddings_transforms to false"),
         (["--dropout_keep_prob", "0"], r"dropout_keep_prob must lie in (0, 1]"),
-        (["--window_length", "64", "--window_neg_length", "64"], "only 0 of 24 recordings"),
+        (["--window_length", "64", "--window_neg_length", "64"], "none of 24 recordings has"),
     ],
 )
 def test_bad_settings(options, expected, tiny_data, tmp_path):
@@ -259,17 +262,46 @@ def test_contrastive_loss_is_that_of_finding_the_partner_both_ways():
         3 * v / np.linalg.norm(v, axis=-1, keepdims=True)
         for v in rng.normal(size=(2, 6, 8)).astype(np.float32)
     )
-    outcome = infonce(model, tf.constant(targets), tf.constant(contexts[:, None]), None)
     logits = targets @ contexts.T - 9 * 0.2 * np.eye(6)
-    losses = [
-        np.log(np.exp(scores[i] - scores[i, i]).sum() if False else np.exp(scores[i]).sum())
-        - scores[i, i]
-        for scores in (logits, logits.T)
-        for i in range(6)
-    ]
-    assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
-    right = [np.argmax(scores[i]) == i for scores in (logits, logits.T) for i in range(6)]
-    assert float(outcome.accuracy) == pytest.approx(np.mean(right))
+    for groups in ([0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 7, 1]):
+        outcome = infonce(
+            model, tf.constant(targets), tf.constant(contexts[:, None]), None, tf.constant(groups)
+        )
+        losses, right = [], []
+        for scores in (logits, logits.T):
+            for i in range(6):
+                # Other draws of the target's own voice are neither positive nor negative.
+                others = [scores[i, j] for j in range(6) if groups[j] != groups[i]]
+                losses.append(np.log(np.exp([scores[i, i], *others]).sum()) - scores[i, i])
+                right.append(scores[i, i] > max(others))
+        assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
+        assert float(outcome.accuracy) == pytest.approx(np.mean(right))
+
+
+def test_heldout_batches_hold_no_voice_twice(tiny_data, tmp_path):
+    corpus = load_corpus(tiny_data, 40)
+    speakers = [name.split("-")[0] for name in corpus.utterances]
+    settings = {"context_sampling": "speaker", "pseudo_utt2spk": "given", "objective": "infonce"}
+    settings |= {"heldout_fraction": 0.5}
+    config = make_config(TINY | settings, "test")
+    trainer = Trainer(
+        config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
+        voices=speakers,
+    )  # fmt: skip
+    for batch in trainer.heldout_batches:
+        assert len(set(batch.groups)) == len(batch.groups) > 1
+    with pytest.raises(UnspeechError, match="to train on is of one speaker, and negative pairs"):
+        Trainer(
+            config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
+            voices=["one"] * len(speakers),
+        )  # fmt: skip
+
+
+def test_one_recording_is_trained_on_as_the_original_did(tmp_path, capsys):
+    data = write_features(tmp_path / "data", voices(1, 1))
+    call("train", "--data", data, "--dir", tmp_path / "m", *tiny_options(num_steps=5))
+    assert "on 1 utterances of 0.00 hours; 0 held out" in capsys.readouterr().out
+    assert load_model(tmp_path / "m").config.num_steps == 5
 
 
 @pytest.mark.parametrize("objective", ["infonce", "dino"])

@@ -15,6 +15,7 @@ from unspeech.model import UnspeechModel
 
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04  # of dino
 SINKHORN_ITERATIONS = 3
+FAR = 1e9  # what is taken off a logit that is not to count; beyond any logit, yet no infinity
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def logistic(
     targets: tf.Tensor,
     contexts: tf.Tensor,
     negatives: tf.Tensor,
+    groups: tf.Tensor,
     taught: None = None,
 ) -> Outcome:
     """Logistic loss on the logits of pairs, mean over positive and negative ones.
@@ -59,10 +61,11 @@ def logistic(
         targets: (batch, embedding) float32.
         contexts: (batch, contexts, embedding) float32.
         negatives: (pairs, 2) int32, see `sampling.Batch`.
+        groups: not used, as `negatives` join different ones.
         taught: not used.
     Source: Milde and Biemann 2018, equation 1.
     """
-    del taught
+    del groups, taught
     config = model.config
     positive = tf.reshape(model.pair_logits(targets[:, None], contexts), [-1])
     context_rows = tf.reshape(contexts, [-1, contexts.shape[-1]])
@@ -81,14 +84,16 @@ def infonce(
     targets: tf.Tensor,
     contexts: tf.Tensor,
     negatives: tf.Tensor,
+    groups: tf.Tensor,
     taught: None = None,
 ) -> Outcome:
     """Find each target's context among those of the batch, and each context's target.
 
     Cross-entropy of a softmax over dot products, in both directions; `negatives` are not used, as
-    all pairs of a target and another's context are negative. With `unit_normalize`, the trained
-    factor of `unit_normalize_var` makes the temperature. `margin` is taken off the cosines of
-    positive pairs, so that they must stand out by it.
+    all pairs of a target and another's context are negative, but for those of two draws of one
+    group (see `sampling.Batch`), which are left out of the softmax. With `unit_normalize`, the
+    trained factor of `unit_normalize_var` makes the temperature. `margin` is taken off the cosines
+    of positive pairs, so that they must stand out by it.
 
     Source: van den Oord et al. 2018, equation 4; Chen et al. 2020, SimCLR; the margin: Wang et al.
     2018, CosFace.
@@ -97,10 +102,12 @@ def infonce(
     config = model.config
     batch = targets.shape[0]
     margin = config.margin * model.squared_scale() * tf.eye(batch)
+    alike = tf.cast(groups[:, None] == groups, tf.float32) - tf.eye(batch)
     answers = tf.range(batch)
     losses, right = [], []
     for position in range(config.contexts):
         logits = tf.matmul(targets, contexts[:, position], transpose_b=True) - margin
+        logits -= FAR * alike
         for scores in (logits, tf.transpose(logits)):
             losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, scores))
             right.append(tf.argmax(scores, axis=1, output_type=tf.int32) == answers)
@@ -112,17 +119,19 @@ def dino(
     targets: tf.Tensor,
     contexts: tf.Tensor,
     negatives: tf.Tensor,
+    groups: tf.Tensor,
     taught: Taught,
 ) -> Outcome:
     """Give a context the prototypes that the teacher gives its target, and the other way round.
 
-    No negative pairs. The teacher's answers are sharpened by a low temperature, and centred so that
-    a batch uses all prototypes alike, which keeps them from becoming all the same.
+    No negative pairs, so `groups` do not matter. The teacher's answers are sharpened by a low
+    temperature, and centred so that a batch uses all prototypes alike, which keeps them from
+    becoming all the same.
 
     Source: Caron et al. 2021, DINO; the centring by Sinkhorn and Knopp's iterations: Oquab et al.
     2023, DINOv2.
     """
-    del negatives
+    del negatives, groups
     losses, right = [], []
     for position in range(model.config.contexts):
         views = [(targets, taught.targets), (contexts[:, position], taught.contexts[:, position])]
@@ -162,16 +171,18 @@ class Objective:
     """What training makes small.
 
     Attributes:
-        outcome: of (model, targets, contexts, negatives, taught).
+        outcome: of (model, targets, contexts, negatives, groups, taught).
         guessed: accuracy and loss of the best answer that does not look at the windows.
         pairs: how many positive and negative pairs a step has.
         has_teacher: whether `taught` is needed.
+        has_negatives: whether it needs draws of two groups.
     """
 
     outcome: Callable[..., Outcome]
     guessed: Callable[[Config], tuple[float, float]]
     pairs: Callable[[Config], int]
     has_teacher: bool = False
+    has_negatives: bool = True
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -190,5 +201,6 @@ OBJECTIVES: dict[str, Objective] = {
         lambda config: _guess_one_of(config.prototypes),
         lambda config: config.batch_size * config.contexts,
         has_teacher=True,
+        has_negatives=False,
     ),
 }

@@ -89,10 +89,10 @@ def measure_training(config: Config, directory: Path) -> float:
 
     windows = [tf.constant(part) for part in batch.windows]
     lefts, rights, labels = map(tf.constant, (lefts, rights, labels))
-    negatives = tf.constant(batch.negatives)
+    negatives, groups = tf.constant(batch.negatives), tf.constant(batch.groups)
     found = medians(
         {
-            "ours": lambda: float(trainer.train_step(windows, negatives, seed)[0]),
+            "ours": lambda: float(trainer.train_step(windows, negatives, groups, seed)[0]),
             "naive": lambda: float(naive_step(lefts, rights, labels)),
         },
         rounds=3,
