@@ -27,7 +27,7 @@ from unspeech.features import Corpus, check_features, load_corpus
 from unspeech.model import UnspeechModel, load_model
 from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
 from unspeech.options import OptionParser
-from unspeech.rows import RowOptions, averaged, load_scale, rows_id, unit_mean
+from unspeech.rows import RowOptions, averaged, is_of_original, load_scale, rows_id, unit_mean
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_waveforms
 from unspeech.windows import UnitEmbedder
@@ -213,6 +213,8 @@ def main() -> None:
     else:
         stride = RowOptions.genfeat_stride * config.input_rate // FRAMES_A_SECOND
         given.setdefault("genfeat_stride", stride)
+    if not given.get("causal") and not config.end_to_end:
+        given.setdefault("rows_as_original", is_of_original(options.model))
     row_options = RowOptions(**given)
     embedder_kind = OnlineEmbedder if options.online else Embedder
     embedder = embedder_kind(model, row_options, load_scale(options.model, row_options))
