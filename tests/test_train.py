@@ -1,6 +1,7 @@
 """Training: the objective, the program, restarts, bad input."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,10 +146,13 @@ def test_xla_computes_the_same(tiny_data, tmp_path):
         np.testing.assert_allclose(reports(compiled, value), reports(plain, value), rtol=1e-4)
 
 
-@pytest.mark.parametrize("encoder", [TINY["embedding_transformation"]])
+@pytest.mark.parametrize("encoder", ["Vgg16", "TDNN"])
 def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_data, tmp_path):
-    settings = {"embedding_transformation": encoder, "num_steps": 10, "window_length": 18}
-    settings |= {"window_neg_length": 18}
+    # Few steps: differences of rounding grow from step to step, as in any training. The default
+    # dropout, which must drop the same units.
+    settings = {"embedding_transformation": encoder, "num_steps": 2, "window_length": 30}
+    settings |= {"window_neg_length": 30, "left_contexts": 1, "right_contexts": 1}
+    settings |= {"tdnn_channels": 16, "pooled_channels": 16, "steps_per_checkpoint": 1}
     models = {}
     for mixed in ("true", "false"):
         model = tmp_path / mixed
@@ -158,10 +162,10 @@ def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_dat
     for value in ("loss", "heldout_loss"):
         found, expected = (reports(models[mixed], value) for mixed in ("true", "false"))
         assert found != expected
-        np.testing.assert_allclose(found, expected, rtol=0.02)
+        np.testing.assert_allclose(found, expected, rtol=0.01)
     trained = load_model(models["true"])
     assert not trained.config.mixed_precision
-    windows = np.random.default_rng(0).normal(size=(2, 18, 40)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(size=(2, 30, 40)).astype(np.float32)
     reference = UnspeechModel(load_model(models["false"]).config)
     reference.set_weights(trained.get_weights())
     np.testing.assert_array_equal(trained.embed_targets(windows), reference.embed_targets(windows))
@@ -228,6 +232,41 @@ def test_bad_config_files(tiny_data, tmp_path):
     assert f"{path}: expected lines of" in call_fails("train", *common, "--config", path)
     path.write_text("a: b: c\n")
     assert f"{path}: not valid YAML" in call_fails("train", *common, "--config", path)
+
+
+def test_a_setting_without_a_value_is_refused(tiny_data, tmp_path):
+    path = tmp_path / "conf.yaml"
+    path.write_text("spk2utt:\n")
+    command = ["--data", tiny_data, "--dir", tmp_path / "model", "--config", path]
+    assert f"{path}: spk2utt has no value: give one" in call_fails("train", *command)
+
+
+def test_paths_of_any_form_are_recognised_again(tiny_data, tmp_path):
+    data = tmp_path / "of: a corpus # 1"
+    shutil.copytree(tiny_data, data)
+    options = ["--data", data, "--dir", tmp_path / "model", *tiny_options()]
+    for steps in (1, 2):
+        call("train", *options, "--num-steps", steps, "--embedding-transformation", "BaselineDnn")
+    known = yaml.safe_load((tmp_path / "model/trained_on.yaml").read_text())
+    assert known["data"] == str(data)
+    assert known["utterances"] == 24
+
+
+def test_units_shorter_than_a_window_make_a_model(tmp_path):
+    rng = np.random.default_rng(0)
+    features = {f"s{i}-u": rng.normal(size=(12, 40)).astype(np.float32) for i in range(4)}
+    data = write_features(tmp_path / "data", features)
+    units = [f"{u} 1 {k * 0.02:.2f} 0.02 a\n" for u in features for k in range(6)]
+    (tmp_path / "ali.ctm").write_text("".join(units))
+    options = tiny_options(
+        embedding_transformation="Dynamic_LSTM", ali_ctm=tmp_path / "ali.ctm", num_steps=1,
+        rnn_hidden_cells=8,
+    )  # fmt: skip
+    call("train", "--data", data, "--dir", tmp_path / "model", *options)
+    assert (tmp_path / "model/final.ie.id").exists()
+    command = ["--feats", data / "feats.scp", "--model", tmp_path / "model", "--normalize-rows"]
+    message = call_fails("embed", *command, "--ark", tmp_path / "iv.ark")
+    assert "row_statistics.yaml: no such file" in message
 
 
 def test_bad_features(tmp_path):
