@@ -262,11 +262,17 @@ def typed_values(values: dict, kind: type, source: str | Path) -> dict:
     return {name: _typed(name, value, types[name], source) for name, value in values.items()}
 
 
+# Those of the original's option parser, too.
+_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
 def _typed(name: str, value, kind: type, source: str | Path):
+    if value is None:
+        raise UnspeechError(f"{source}: {name} has no value: give one, or leave the line out")
     text = str(value).strip()
     if kind is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
+        if text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
         raise UnspeechError(f"{source}: {name} must be true or false, not '{value}'")
     try:
         return kind(text)
@@ -291,10 +297,15 @@ def read_yaml(path: str | Path) -> dict:
     return values
 
 
+def write_yaml(path: str | Path, values: dict) -> None:
+    """Write a flat mapping, in its order."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)
+
+
 def write_config(path: str | Path, config: Config) -> None:
     """Write every setting, in the order of the class."""
-    with atomic_write(path) as file:
-        yaml.safe_dump(dataclasses.asdict(config), file, sort_keys=False)
+    write_yaml(path, dataclasses.asdict(config))
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None:

@@ -247,7 +247,7 @@ def main() -> None:
                 else:
                     writer.write(name, unit_mean(rows) if options.kind == "utterances" else rows)
                 count += 1
-    if options.kind == "ivectors" and not live:
+    if options.kind == "ivectors" and not live and ark_format.startswith("kaldi_"):
         period = round(row_options.genfeat_stride * FRAMES_A_SECOND / config.input_rate)
         write_directory_files(options.ark.parent, options.model, row_options, period)
     print(

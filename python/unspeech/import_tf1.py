@@ -16,11 +16,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unspeech.config import Config, add_options, given_options, make_config, write_config
+from unspeech.config import (
+    Config,
+    add_options,
+    given_options,
+    make_config,
+    write_config,
+    write_yaml,
+)
 from unspeech.errors import UnspeechError, run_program
 from unspeech.model import Head, UnspeechModel, finish_model
 from unspeech.options import OptionParser
-from unspeech.tables import write_table
 
 ROOT = "unsupmodel/"  # scope of all variables
 NETWORK = (  # settings of the original that shape its network and worked there
@@ -142,6 +148,7 @@ _ENCODERS: dict[str, Callable[[keras.Model], Iterator[Part]]] = {
     "Vgg16big": _vgg,
     "Vgg16bigB": _vgg,
     "Resnet_v2_50_small": _resnet("resnet_v2_50"),
+    "Resnet_v2_50_small_flat": _resnet("resnet_v2_50"),
     "Resnet_v2_50": _resnet("resnet_v2_50"),
     "Resnet_v2_101": _resnet("resnet_v2_101"),
     "DenseNet": _dense_net,
@@ -279,7 +286,7 @@ def import_checkpoint(
     for part in parts:
         part.assign(reader.get_tensor(ROOT + part.name))
     write_config(directory / "config.yaml", config)
-    write_table(directory / "trained_on.yaml", {"checkpoint:": prefix})
+    write_yaml(directory / "trained_on.yaml", {"checkpoint": str(prefix)})
     return finish_model(model, directory)
 
 

@@ -26,6 +26,7 @@ from unspeech.config import (
     make_config,
     read_yaml,
     write_config,
+    write_yaml,
 )
 from unspeech.distribution import (
     LOST,
@@ -50,7 +51,7 @@ from unspeech.sampling import (
     split_heldout,
     usable_utterances,
 )
-from unspeech.tables import atomic_write, write_table
+from unspeech.tables import atomic_write
 from unspeech.waveforms import load_inputs
 
 WARMUP = 0.05  # share of the steps in which a cosine schedule rises
@@ -430,7 +431,7 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
                 return True
             (directory / "final.ie.id").unlink(missing_ok=True)  # another worker may have done it
     write_config(path, config)
-    write_table(data_path, {f"{name}:": value for name, value in trained_on.items()})
+    write_yaml(data_path, trained_on)
     return False
 
 
@@ -506,7 +507,8 @@ def main() -> None:
     if not replicas.is_chief:
         print(f"Worker {replicas.worker + 1} is done; the first one writes the model")
         return
-    write_row_statistics(trainer.model, corpus, directory)
+    if corpus.lengths.max() >= config.window_length:  # units of ali_ctm may all be shorter
+        write_row_statistics(trainer.model, corpus, directory)
     model_id = finish_model(trainer.model, directory)
     print(f"Trained model {model_id} is in {directory}")
 
