@@ -33,7 +33,12 @@ fi
 model=$1
 
 require_files "$config"
-feats=$(inputs_of "$data" "$config" "$train_opts")
+if [[ $train_opts =~ --memmap[-_]dir[\ =]([^ ]+) && ! -e $data && -s ${BASH_REMATCH[1]}/made_from ]]
+then
+  feats=${BASH_REMATCH[1]}/made_from   # features decoded once need not stand where they were
+else
+  feats=$(inputs_of "$data" "$config" "$train_opts")
+fi
 read -ra settings <<< "$train_opts"
 [ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
 [ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
