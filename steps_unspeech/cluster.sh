@@ -33,6 +33,7 @@ overwrite=false    # cluster again, even if it was done otherwise
 dir=$2
 
 vectors=$(vectors_of "$1")
+[ "$utt2spk" != none ] || utt2spk=
 [ -z "$utt2spk" ] || require_files "$utt2spk"
 options=(--cluster-algorithm "$cluster_algorithm" --dbscan-eps "$dbscan_eps"
   --n-clusters "$n_clusters" --min-cluster-size "$min_cluster_size" --min-samples "$min_samples"

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_fails
 from shell import STEPS
 
 from unspeech.config import Config, make_config, read_yaml
@@ -90,7 +90,7 @@ def our_defaults(monkeypatch) -> dict[str, dict[str, object]]:
         parsers.append(parser)
         raise SystemExit(0)
 
-    monkeypatch.setattr(OptionParser, "parse_known_args", stop)
+    monkeypatch.setattr(OptionParser, "parse_args", stop)
     found = {}
     for program, ours in HERE.items():
         found[program] = {}
@@ -153,6 +153,15 @@ def test_what_is_the_same_is_an_option_of_that_name(program, name, helps, capsys
     words = set(re.findall(r"--[\w-]+", text.replace("_", "-")))
     assert f"--{option.replace('_', '-')}" in words
     assert all(re.search(rf"\b{value}\b", text) for value in values)
+
+
+@pytest.mark.parametrize("original", OPTIONS)
+def test_every_option_of_the_original_is_taken_or_answered(original, capsys):
+    for program in HERE[original]:
+        for option in OPTIONS[original].split():
+            message = call_fails(program, f"--{option}")
+            unknown = f"unknown option --{option.replace('_', '-')}"
+            assert not message.startswith(f"{unknown};"), f"{program}: no answer to {message}"
 
 
 def test_defaults_are_the_originals_or_said_to_differ(monkeypatch):

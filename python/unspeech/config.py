@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from unspeech.errors import UnspeechError
+from unspeech.options import BOOLEANS
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
@@ -262,17 +263,13 @@ def typed_values(values: dict, kind: type, source: str | Path) -> dict:
     return {name: _typed(name, value, types[name], source) for name, value in values.items()}
 
 
-# Those of the original's option parser, too.
-_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-
-
 def _typed(name: str, value, kind: type, source: str | Path):
     if value is None:
         raise UnspeechError(f"{source}: {name} has no value: give one, or leave the line out")
     text = str(value).strip()
     if kind is bool:
-        if text.lower() in _BOOLEANS:
-            return _BOOLEANS[text.lower()]
+        if text.lower() in BOOLEANS:
+            return BOOLEANS[text.lower()]
         raise UnspeechError(f"{source}: {name} must be true or false, not '{value}'")
     try:
         return kind(text)

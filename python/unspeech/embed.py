@@ -139,7 +139,7 @@ def make_parser() -> OptionParser:
     parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["ivectors", "utterances"], nargs="?", default="ivectors")
     parser.add_argument(
-        "--feats",
+        *("--feats", "--filelist"),
         required=True,
         type=Path,
         help="feats.scp, or an .ark file; with --online also - for a text archive on stdin",
