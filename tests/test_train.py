@@ -1,6 +1,7 @@
 """Training: the objective, the program, restarts, bad input."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,14 @@ import pytest
 import tensorflow as tf
 import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
+from shell import STEPS, run
 
 from unspeech.config import make_config
 from unspeech.distribution import join_replicas
 from unspeech.errors import UnspeechError
 from unspeech.features import load_corpus
 from unspeech.model import UnspeechModel, load_model
-from unspeech.objectives import infonce, logistic
+from unspeech.objectives import OBJECTIVES, Taught, infonce, logistic
 from unspeech.sampling import ContextSampler
 from unspeech.train import Trainer
 
@@ -107,6 +109,44 @@ def test_progress_is_reported_as_the_original_did(tiny_data, tmp_path, capsys):
     for part in ("seed 1", "At step 5 step-time", "loss", "majority class accuracy 0.5000"):
         assert part in printed
     assert f"Model saving path is: {tmp_path}" in printed
+    # As many positive as negative pairs a target, in turns.
+    (answers,) = re.findall(r"Held-out answers, right/given: (.*)", printed)
+    assert re.fullmatch(r"((1/[01] ){4}(0/[01] ?){4}){2}", answers)
+
+
+@pytest.mark.parametrize("objective", ["logistic", "infonce", "dino"])
+def test_examples_agree_with_the_accuracy(objective):
+    model = pooled_model(objective=objective, prototypes=4, negative_samples=1)
+    rng = np.random.default_rng(0)
+    targets, contexts = tf.constant(rng.normal(size=(2, 8, 8)), tf.float32)
+    taught = Taught(model, targets, contexts[:, None])
+    negatives = tf.constant([[i, (i + 1) % 8] for i in range(8)])
+    outcome = OBJECTIVES[objective].outcome(
+        model, targets, contexts[:, None], negatives, tf.range(8), taught
+    )
+    right, given = outcome.examples.numpy().T  # all of them: 16 answers
+    assert np.mean(right == given) == pytest.approx(float(outcome.accuracy))
+    if objective == "logistic":
+        logits = (
+            tf.reduce_sum(targets * contexts, axis=1),
+            tf.reduce_sum(targets * tf.roll(contexts, -1, 0), axis=1),
+        )
+        np.testing.assert_array_equal(right, [1, 0] * 8)
+        np.testing.assert_array_equal(given, np.stack(logits, axis=1).ravel() > 0)
+
+
+def test_the_step_ends_with_what_training_came_to(tiny_data, tmp_path):
+    options = " ".join(tiny_options(num_steps=10, embedding_transformation="BaselineDnn"))
+    step = run(STEPS / "train.sh", "--train-opts", options, tiny_data, tmp_path / "model")
+    assert step.returncode == 0, step.stderr
+    lines = [json.loads(line) for line in (tmp_path / "model/train_log.jsonl").open()]
+    best = min(lines, key=lambda line: line["heldout_loss"])
+    length, kept = step.stdout.splitlines()[-2:]
+    assert length.startswith(f"{tmp_path}/model: 10 steps in ")
+    assert f"from {lines[0]['loss']:.4f} to {lines[1]['loss']:.4f}" in length
+    assert f"the model of step {best['step']}, the best on held-out recordings" in kept
+    assert f"loss {best['heldout_loss']:.4f}, accuracy {best['heldout_accuracy']:.4f}" in kept
+    assert kept.endswith("guessing gives 0.6931 and 0.5000")
 
 
 def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tmp_path):

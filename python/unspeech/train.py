@@ -216,13 +216,13 @@ class Trainer:
         embeddings = self.model.embed_batch(*windows)
         taught = self._taught(windows)
         outcome = self.objective.outcome(self.model, *embeddings, negatives, groups, taught)
-        return outcome.loss, outcome.accuracy
+        return outcome.loss, outcome.accuracy, outcome.examples
 
-    def heldout_scores(self) -> tuple[float, float]:
-        """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
+    def heldout_scores(self) -> tuple[float, float, np.ndarray]:
+        """Loss, accuracy and examples on fixed pairs of windows from the held-out recordings."""
         scores = [self._score(b.windows, b.negatives, b.groups) for b in self.heldout_batches]
-        loss, accuracy = np.mean(scores, axis=0)
-        return float(loss), float(accuracy)
+        losses, accuracies, examples = zip(*scores, strict=True)
+        return float(np.mean(losses)), float(np.mean(accuracies)), np.asarray(examples[0])
 
     def batches(self) -> tf.data.Dataset:
         """Batches from the next step on, made ahead of the network in another thread."""
@@ -293,7 +293,7 @@ class Trainer:
                         f"{self.directory}: the loss is no longer finite at step {step}; "
                         "train with a smaller learn_rate"
                     )
-                heldout_loss, heldout_accuracy = self.heldout_scores()
+                heldout_loss, heldout_accuracy, examples = self.heldout_scores()
                 best = heldout_loss < float(self.best_loss)
                 if best:
                     self.best_loss.assign(heldout_loss)
@@ -302,6 +302,7 @@ class Trainer:
                     if best:
                         save_weights(self.model, self.directory / "checkpoints" / "best.weights.h5")
                     log.report(
+                        examples,
                         step=step,
                         seconds=round(float(self.seconds), 3),
                         loss=sums[0] / steps,
@@ -360,8 +361,12 @@ class TrainLog:
             file.writelines(kept)
         self.summaries = tf.summary.create_file_writer(str(directory / "tensorboard"))
 
-    def report(self, **values) -> None:
-        """Write one report; the names are those of the original's progress lines."""
+    def report(self, examples: np.ndarray, **values) -> None:
+        """Write one report; the names are those of the original's progress lines.
+
+        Args:
+            examples: see `objectives.Outcome`; for stdout only.
+        """
         with self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
         with self.summaries.as_default():
@@ -374,9 +379,26 @@ class TrainLog:
             "majority class accuracy {majority_accuracy:.4f} held-out loss {heldout_loss:.4f} "
             "held-out accuracy {heldout_accuracy:.4f}".format(**values)
         )
+        answers = " ".join(f"{right}/{given}" for right, given in examples)
+        tqdm.write(f"Held-out answers, right/given: {answers}")
         note = "the best so far" if values["best"] else "not the best"
         tqdm.write(f"Model saving path is: {self.directory} ({note} on held-out recordings)")
         sys.stdout.flush()
+
+
+def summary(directory: Path) -> list[str]:
+    """What a training came to, in a few lines, from its log."""
+    lines = [json.loads(line) for line in (directory / "train_log.jsonl").open()]
+    first, last = lines[0], lines[-1]
+    kept = [line for line in lines if line["best"]][-1]
+    return [
+        f"{last['step']} steps in {last['seconds'] / 60:.1f} minutes; loss in training from "
+        f"{first['loss']:.4f} to {last['loss']:.4f}, accuracy from {first['accuracy']:.4f} to "
+        f"{last['accuracy']:.4f}",
+        f"kept is the model of step {kept['step']}, the best on held-out recordings: loss "
+        f"{kept['heldout_loss']:.4f}, accuracy {kept['heldout_accuracy']:.4f}; guessing gives "
+        f"{kept['chance_loss']:.4f} and {kept['majority_accuracy']:.4f}",
+    ]
 
 
 def _step_of(line: str) -> float:
@@ -510,6 +532,8 @@ def main() -> None:
     if corpus.lengths.max() >= config.window_length:  # units of ali_ctm may all be shorter
         write_row_statistics(trainer.model, corpus, directory)
     model_id = finish_model(trainer.model, directory)
+    for line in summary(directory):
+        print(f"Summary: {line}")  # train.sh shows these lines
     print(f"Trained model {model_id} is in {directory}")
 
 
