@@ -41,12 +41,12 @@ def test_loss_equals_the_pair_by_pair_computation(tiny_data, settings):
     model = UnspeechModel(config)
     contexts = batch.contexts.reshape(-1, *batch.contexts.shape[2:])
     count = batch.contexts.shape[1]
-    pairs = [(row // count, row, 1.0) for row in range(len(contexts))]
-    pairs += [(target, row, 0.0) for target, row in batch.negatives]
+    pairs = [(batch.targets[row // count], row, 1.0) for row in range(len(contexts))]
+    pairs += [(batch.negative_target(i), row, 0.0) for i, row in enumerate(batch.negatives[:, 1])]
     weight = 6 / 4 if settings.get("use_weighted_loss_func") else 1
     losses = []
     for target, row, label in pairs:
-        left = model.embed_targets(batch.targets[target : target + 1]).numpy()[0]
+        left = model.embed_targets(target[None]).numpy()[0]
         right = model.embed_contexts(contexts[row : row + 1]).numpy()[0]
         if settings.get("unit_normalize"):
             assert np.linalg.norm(left) == pytest.approx(1, abs=1e-5)
@@ -116,13 +116,13 @@ def test_progress_is_reported_as_the_original_did(tiny_data, tmp_path, capsys):
 
 @pytest.mark.parametrize("objective", ["logistic", "infonce", "dino"])
 def test_examples_agree_with_the_accuracy(objective):
-    model = pooled_model(objective=objective, prototypes=4, negative_samples=1)
+    model = pooled_model(objective=objective, prototypes=4, negative_samples=1, sample_2x_neg=False)
     rng = np.random.default_rng(0)
     targets, contexts = tf.constant(rng.normal(size=(2, 8, 8)), tf.float32)
-    taught = Taught(model, targets, contexts[:, None])
-    negatives = tf.constant([[i, (i + 1) % 8] for i in range(8)])
+    views = targets[:, None], contexts[:, None]
+    negatives = tf.constant([[2 * i, (i + 1) % 8] for i in range(8)])
     outcome = OBJECTIVES[objective].outcome(
-        model, targets, contexts[:, None], negatives, tf.range(8), taught
+        model, *views, negatives, tf.range(8), Taught(model, *views)
     )
     right, given = outcome.examples.numpy().T  # all of them: 16 answers
     assert np.mean(right == given) == pytest.approx(float(outcome.accuracy))
@@ -174,7 +174,8 @@ def reports(model, value: str) -> list[float]:
 
 
 def test_xla_computes_the_same(tiny_data, tmp_path):
-    settings = tiny_options(num_steps=10, dropout_keep_prob=1)  # XLA drops other units
+    # XLA drops other units. Few steps: differences of rounding grow from step to step.
+    settings = tiny_options(num_steps=4, steps_per_checkpoint=2, dropout_keep_prob=1)
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
     call("train", "--data", tiny_data, "--dir", plain, *settings)
     # In a process of its own: the deterministic operations of the first one stay switched on.
@@ -344,7 +345,11 @@ def test_contrastive_loss_is_that_of_finding_the_partner_both_ways():
     logits = targets @ contexts.T - 9 * 0.2 * np.eye(6)
     for groups in ([0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 7, 1]):
         outcome = infonce(
-            model, tf.constant(targets), tf.constant(contexts[:, None]), None, tf.constant(groups)
+            model,
+            tf.constant(targets[:, None]),
+            tf.constant(contexts[:, None]),
+            None,
+            tf.constant(groups),
         )
         losses, right = [], []
         for scores in (logits, logits.T):

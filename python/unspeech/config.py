@@ -147,6 +147,17 @@ class Config:
         return self.left_contexts - self.left_gap + self.right_contexts - self.right_gap
 
     @property
+    def targets_anywhere(self) -> bool:
+        """Whether any window of a draw can be the target of a negative pair, not only its own.
+
+        Else no target would begin in the first windows of an utterance or end in the last ones,
+        which in the original negative pairs do. It costs a head where targets and contexts share
+        an encoder; where they do not, it would cost as much again as all contexts.
+        """
+        drawn = self.objective == "logistic" and self.context_sampling == "adjacent"
+        return drawn and self.sample_2x_neg and self.tied_embeddings_transforms
+
+    @property
     def input_size(self) -> int:
         """Dimension of what windows are cut from: features, or samples with `end_to_end`."""
         return 1 if self.end_to_end else self.feat_size

@@ -25,7 +25,7 @@ class Taught:
 
     Attributes:
         model: the teacher.
-        targets: (batch, embedding) float32.
+        targets: (batch, 1, embedding) float32.
         contexts: (batch, contexts, embedding) float32.
     """
 
@@ -61,7 +61,7 @@ def logistic(
 
     Args:
         model: what gives a pair's logit, and the settings.
-        targets: (batch, embedding) float32.
+        targets: (batch, 1 or 1 + contexts, embedding) float32, see `UnspeechModel.embed_batch`.
         contexts: (batch, contexts, embedding) float32.
         negatives: (pairs, 2) int32, see `sampling.Batch`.
         groups: not used, as `negatives` join different ones.
@@ -72,10 +72,10 @@ def logistic(
     """
     del groups, taught
     config = model.config
-    positive = tf.reshape(model.pair_logits(targets[:, None], contexts), [-1])
-    context_rows = tf.reshape(contexts, [-1, contexts.shape[-1]])
+    positive = tf.reshape(model.pair_logits(targets[:, :1], contexts), [-1])
+    rows = negatives[:, 0] // (1 if config.targets_anywhere else 1 + config.contexts)
     negative = model.pair_logits(
-        tf.gather(targets, negatives[:, 0]), tf.gather(context_rows, negatives[:, 1])
+        tf.gather(_rows(targets), rows), tf.gather(_rows(contexts), negatives[:, 1])
     )
     logits = tf.concat([positive, negative], axis=0)
     labels = tf.concat([tf.ones_like(positive), tf.zeros_like(negative)], axis=0)
@@ -117,7 +117,7 @@ def infonce(
     answers = tf.range(batch)
     losses, given = [], []
     for position in range(config.contexts):
-        logits = tf.matmul(targets, contexts[:, position], transpose_b=True) - margin
+        logits = tf.matmul(targets[:, 0], contexts[:, position], transpose_b=True) - margin
         logits -= FAR * alike
         for scores in (logits, tf.transpose(logits)):
             losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, scores))
@@ -145,7 +145,10 @@ def dino(
     del negatives, groups
     losses, right, given = [], [], []
     for position in range(model.config.contexts):
-        views = [(targets, taught.targets), (contexts[:, position], taught.contexts[:, position])]
+        views = [
+            (targets[:, 0], taught.targets[:, 0]),
+            (contexts[:, position], taught.contexts[:, position]),
+        ]
         for (student, _), (_, teacher) in (views, views[::-1]):
             answers = _balanced(taught.model.prototype_scores(teacher) / TEACHER_TEMPERATURE)
             scores = model.prototype_scores(student) / STUDENT_TEMPERATURE
@@ -161,6 +164,11 @@ def _balanced(scores: tf.Tensor) -> tf.Tensor:
         scores -= tf.reduce_logsumexp(scores, axis=0, keepdims=True)
         scores -= tf.reduce_logsumexp(scores, axis=1, keepdims=True)
     return tf.stop_gradient(tf.exp(scores))
+
+
+def _rows(embeddings: tf.Tensor) -> tf.Tensor:
+    """(batch, windows, embedding) to (batch * windows, embedding)."""
+    return tf.reshape(embeddings, [-1, embeddings.shape[-1]])
 
 
 def _outcome(losses, right: tf.Tensor, given: tf.Tensor) -> Outcome:

@@ -28,9 +28,10 @@ class Batch:
             `contexts[i]` is a positive pair.
         target_lengths: (batch,) int32 frames of each target; what follows them is zero.
         context_lengths: (batch, contexts) int32 likewise.
-        negatives: (pairs, 2) int32, negative pairs: a row of `targets` and a row of `contexts`
-            seen as (batch * contexts, …), never both of the same draw, nor of two draws of one
-            group where there is another.
+        negatives: (pairs, 2) int32, negative pairs of a window that is embedded as a target, a row
+            of all windows seen as (batch * (1 + contexts), …), each target before its contexts,
+            and one that is embedded as a context, a row of `contexts` seen as (batch * contexts,
+            …); never both of the same draw, nor of two draws of one group where there is another.
         groups: (batch,) int32, alike for draws that share their context, so that no window of one
             is a negative of another's: of one utterance, or of one voice where there are voices.
     """
@@ -42,6 +43,13 @@ class Batch:
     negatives: np.ndarray
     groups: np.ndarray
 
+    def negative_target(self, pair: int) -> np.ndarray:
+        """(frames, dim) of the window that is the target of a negative pair."""
+        draw, place = divmod(int(self.negatives[pair, 0]), 1 + self.contexts.shape[1])
+        if place == 0:
+            return self.targets[draw, : self.target_lengths[draw]]
+        return self.contexts[draw, place - 1, : self.context_lengths[draw, place - 1]]
+
     @property
     def windows(self) -> tuple[np.ndarray, ...]:
         """What `UnspeechModel.embed_batch` takes, in its order."""
@@ -52,10 +60,10 @@ class ContextSampler:
     """Draw targets with the context windows beside them, and negative pairs among all windows.
 
     Utterances are drawn uniformly, each at most once a batch where there are enough of them, and
-    positions uniformly within the utterance. A negative pair joins the target window of one draw
-    with a context window of another. As every window was drawn at random, so is the pair; and as
-    each window is in the batch anyway, it costs a dot product. Source: Milde and Biemann 2018,
-    section 2.
+    positions uniformly within the utterance. A negative pair joins a window of one draw (without
+    `targets_anywhere` its target) with a context window of another. As every window was drawn at
+    random, so is the pair; and as each is in the batch anyway, it costs a dot product. Source:
+    Milde and Biemann 2018, section 2.
 
     With `speakers`, a batch is made of several draws of each of some speakers, and negative pairs
     join draws of one speaker. With `units`, windows are consecutive units of an alignment.
@@ -131,7 +139,10 @@ class ContextSampler:
             if len(others):
                 context_draws[i] = first[i] + rng.choice(others)
         context_rows = context_draws * config.contexts + rng.integers(config.contexts, size=pairs)
-        return np.stack([target_draws, context_rows], axis=1).astype(np.int32)
+        windows = 1 + config.contexts
+        places = rng.integers(windows, size=pairs) if config.targets_anywhere else 0
+        target_rows = target_draws * windows + places
+        return np.stack([target_rows, context_rows], axis=1).astype(np.int32)
 
     def _cut_fixed(self, rng: np.random.Generator, utterances: np.ndarray) -> tuple:
         config = self._config
