@@ -35,6 +35,7 @@ overwrite=false    # cluster again, even if it was done otherwise
 dir=$2
 
 vectors=$(vectors_of "$1")
+[ "$utt2spk" != none ] || utt2spk=
 [ -z "$utt2spk" ] || require_files "$utt2spk"
 [ -z "$data" ] || require_files "$data/utt2spk"
 options=(--cluster-algorithm "$cluster_algorithm" --dbscan-eps "$dbscan_eps"

@@ -27,6 +27,7 @@ overwrite=false    # try again, even if it was done otherwise
 dir=$2
 
 vectors=$(vectors_of "$1")
+[ "$utt2spk" != none ] || utt2spk=
 [ -z "$utt2spk" ] || require_files "$utt2spk"
 options=(--min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
   --cluster-selection-method "$cluster_selection_method"

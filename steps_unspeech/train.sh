@@ -33,7 +33,12 @@ fi
 model=$1
 
 require_files "$config"
-feats=$(inputs_of "$data" "$config" "$train_opts")
+if [[ $train_opts =~ --memmap[-_]dir[\ =]([^ ]+) && ! -e $data && -s ${BASH_REMATCH[1]}/made_from ]]
+then
+  feats=${BASH_REMATCH[1]}/made_from   # features decoded once need not stand where they were
+else
+  feats=$(inputs_of "$data" "$config" "$train_opts")
+fi
 read -ra settings <<< "$train_opts"
 [ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
 [ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
@@ -71,4 +76,5 @@ echo "Training; to watch: tail -f ${log/JOB/1}"
 $cmd "$log" "${train[@]}"
 rm -rf "$model/workers"
 require_files "$model/model.weights.h5" "$model/final.ie.id"
+sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
 finish_step "$model/final.ie.id"

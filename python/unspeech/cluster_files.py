@@ -29,7 +29,11 @@ def clusters_parser(description: str) -> OptionParser:
     parser = OptionParser(description)
     parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
     parser.add_argument("--out", required=True, type=Path, help="clusters directory")
-    parser.add_argument("--utt2spk", help="gold speakers, for scores only")
+    parser.add_argument(
+        "--utt2spk",
+        type=lambda path: None if path == "none" else path,
+        help="gold speakers, for scores only; none: no scores",
+    )
     return parser
 
 

@@ -28,6 +28,12 @@ usage() {
   exit "${1:-1}"
 }
 
+# answer_of <option>: what an option of the original program is here, if it was one.
+answer_of() {
+  awk -F '\t' -v name="$1" '$1 == name { print ", of the original: " $2 }' \
+    "$UNSPEECH_ROOT/python/unspeech/original_options.tsv"
+}
+
 require_files() {
   local file
   for file; do
@@ -48,7 +54,7 @@ feats_of() {
 # takes: features, or with end_to_end the audio of a data directory.
 inputs_of() {
   local file
-  if grep -Eq '^end_to_end: *true' "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]true|$| --) ]]; then
+  if grep -Eq '^end_to_end: *true' "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]([Tt]rue|t|1)|$| --) ]]; then
     for file in "$1/segments" "$1/wav.scp"; do
       if [ -s "$file" ]; then
         echo "$file"

@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
   unspeech_name=${unspeech_name//-/_}
   case $unspeech_options in
     *" $unspeech_name "*) ;;
-    *) die "$0: unknown option $1; see $0 --help" ;;
+    *) die "$0: unknown option $1$(answer_of "$unspeech_name"); see $0 --help" ;;
   esac
   [ $# -ge 2 ] || die "$0: option $1 needs a value"
   if [[ ${!unspeech_name} =~ ^(true|false)$ && ! $2 =~ ^(true|false)$ ]]; then
