@@ -9,7 +9,8 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-outliers=own       # what an outlier becomes: own (a speaker), nearest (cluster), or leave-out
+outliers=own       # what an outlier becomes: a speaker, the nearest cluster's, or nothing
+                   # [own|nearest|leave-out]
 embeddings=        # embedding directory that was clustered; `--outliers nearest` needs it
 overwrite=false    # make it again, even if it was made otherwise
 
@@ -26,7 +27,10 @@ inputs=("$clusters/utt2spk" ${vectors:+"$vectors"})
 for name in wav.scp segments text feats.scp cmvn.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
-begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"
+begin_step "$dir/spk2utt" outliers="$outliers" -- "$data" "$clusters" "${inputs[@]}" -- \
+  "$dir"/{wav.scp,segments,utt2spk,text,feats.scp,vad.scp,cmvn.scp,cmvn.ark,utt_map,utt2uniq} \
+  "$dir"/{utt2dur,utt2num_frames,utt2lang,utt2warp,reco2dur,reco2file_and_channel} \
+  "$dir"/{frame_shift,stm,glm,ctm}
 
 tied python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters/utt2spk" \
   --outliers "$outliers" ${vectors:+--embeddings "$vectors"} --out "$dir"

@@ -21,17 +21,18 @@ inputs=("$data/wav.scp")
 for name in segments utt2spk; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
-begin_step "$new_data" -- "${inputs[@]}"
+begin_step "${new_data%/}/" -- "$data" "${inputs[@]}"
 
 # Whether Kaldi's script can do it: of files it reads wav only.
 kaldi_can() {
   [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
-    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp"
+    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp" &&
+    [[ ! $(realpath -m "$new_data") =~ [^A-Za-z0-9_./+=:,@%~-] ]]    # it quotes no names
 }
 
 if kaldi_can; then
   work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").part
-  rm -rf "$work" "$new_data"
+  rm -rf "$work"
   mkdir "$work"
   # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
@@ -46,9 +47,9 @@ if kaldi_can; then
     : > "$work/path.sh"
   fi
   (cd "$place" && tied utils/data/perturb_data_dir_speed_3way.sh "$work/data" "$work/data_sp")
-  mv "$work/data_sp" "$new_data"
+  tied python3 -m unspeech.perturb --made "$work/data_sp" --replace true --out "$new_data" "$data"
   rm -rf "$work"
 else
-  tied python3 -m unspeech.perturb --out "$new_data" "$data"
+  tied python3 -m unspeech.perturb --replace true --out "$new_data" "$data"
 fi
-finish_step "$new_data"
+finish_step "${new_data%/}/"

@@ -54,6 +54,8 @@ def write_zerospeech(
 ) -> None:
     """Write `<utterance>.fea`: a line a row, the time of its window's middle in seconds first.
 
+    Raises:
+        UnspeechError: when the utterance's name cannot be that of a file.
     Source: the feature format of the Zero Resource Speech Challenge 2017.
     """
     frames = np.arange(len(rows)) * options.genfeat_stride
@@ -62,6 +64,10 @@ def write_zerospeech(
         begins, ends = np.maximum(frames + 1 - length, 0), frames + 1
     else:
         begins, ends = frames, frames + length
+    if "/" in utterance:
+        raise UnspeechError(
+            f"utterance '{utterance}': its name cannot be that of a file in {directory}; rename it"
+        )
     with atomic_write(directory / f"{utterance}.fea") as file:
         times = (begins + ends) / 2 / config.input_rate
         np.savetxt(file, np.column_stack([times, rows]), fmt="%.7g")
