@@ -27,7 +27,6 @@ begin_step "$dir/clusters.json" "${options[@]}" -- \
   "$dir"/{utt2spk,spk2utt,probabilities,scores.json}
 
 run_jobs "$dir/log/assign.log" \
-
   python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/clusters.json"

@@ -55,7 +55,6 @@ if [ "$nj" -gt 1 ] && [ "$cluster_algorithm" != kmeans ]; then
 fi
 
 run_jobs "$dir/log/cluster.log" \
-
   python3 -m unspeech.cluster --embeddings "$vectors" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/utt2spk" "$dir/spk2utt" "$dir/clusters.json"

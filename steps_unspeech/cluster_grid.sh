@@ -37,7 +37,6 @@ begin_step "$dir/grid.tsv" "${options[@]}" -- "$1" "$vectors" ${utt2spk:+"$utt2s
 ! $overwrite || rm -f "$dir"/graph/*.json    # what says which phases of the graph are done
 
 run_jobs "$dir/log/grid.log" \
-
   python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/grid.tsv" "$dir/grid.png"

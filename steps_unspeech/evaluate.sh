@@ -39,7 +39,6 @@ begin_step "$dir/scores.json" "${options[@]}" -- "$1" "$vectors" "$utt2spk" \
   "$dir"/{det,distances,tsne}.png
 
 run_jobs "$dir/log/evaluate.log" \
-
   python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
   ${clusters:+--clusters "$clusters"} ${others:+--cohort "$others"} --out "$dir"
 require_files "$dir/scores.json"

@@ -28,7 +28,6 @@ begin_step "$dir/embedding.scp" weight="$weight" seed="$seed" \
   -- "$vectors"
 
 run_jobs "$dir/log/join.log" \
-
   python3 -m unspeech.statistics join --embeddings "$vectors" --statistics "$statistics" \
   --background "$background" --weight "$weight" --seed "$seed" --ark "$dir/embedding.ark"
 finish_step "$dir/embedding.scp"

@@ -24,7 +24,6 @@ begin_step "$model/treatment.npz" seed="$seed" -- "$vectors" "$model/final.ie.id
   ${clusters:+"$clusters/utt2spk"}
 
 run_jobs "$model/log/treatment.log" \
-
   python3 -m unspeech.treatment make --embeddings "$vectors" --model "$model" --seed "$seed" \
   ${clusters:+--clusters "$clusters"}
 finish_step "$model/treatment.npz"

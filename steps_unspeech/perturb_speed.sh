@@ -31,7 +31,7 @@ kaldi_can() {
 }
 
 if kaldi_can; then
-  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").part
+  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").kaldi
   rm -rf "$work"
   mkdir "$work"
   # A copy, since the script changes its input.

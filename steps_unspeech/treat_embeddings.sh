@@ -28,7 +28,6 @@ begin_step "$dir/embedding.scp" treatment="$treatment" \
   domain_embeddings="${domain:+md5:$(file_key "$domain")}" -- "$vectors" "$model/treatment.npz"
 
 run_jobs "$dir/log/treat.log" \
-
   python3 -m unspeech.treatment apply --embeddings "$vectors" --model "$model" \
   --treatment "$treatment" ${domain:+--domain-embeddings "$domain"} --ark "$dir/embedding.ark"
 finish_step "$dir/embedding.scp"
