@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
 from unspeech.options import OptionParser
+from unspeech.origins import file_key
 from unspeech.tables import atomic_write
 from unspeech.vectors import (
     add_vector_options,
@@ -148,14 +149,13 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
     """
     path = embeddings_file(embeddings)
     where = locate_vectors(path)
-    sources = sorted({path, *([where.archive] if where else [])})
     unit = settings["metric"] == "cosine" or settings["normalize"] == "true"
     cut = settings["half_index"]
     part = slice(None) if cut == -1 else slice(cut, None)
     made_from = {
         "unit": unit,
         "half_index": cut,
-        "files": {str(s.resolve()): _state(s) for s in sources},
+        "files": {str(path.resolve()): file_key(path)},
     }
     graph.folder.mkdir(parents=True, exist_ok=True)
 
@@ -184,11 +184,6 @@ def write_array(path: Path, kind: str, shape: tuple, blocks: Iterable[np.ndarray
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, kind).data)
-
-
-def _state(path: Path) -> list[int]:
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
 
 
 def build_index(graph: Graph, seed: int) -> None:

@@ -29,6 +29,7 @@ keep_apart() {
   local output input place
   output=$(realpath -m -- "$1")
   for input in "${@:2}"; do
+    [ -n "$input" ] || continue
     place=$(realpath -m -- "$input")
     [ "$output" != "$place" ] || die "$1: this is an input, $input; give another output"
     [ -d "$input" ] || continue
