@@ -12,8 +12,8 @@ set -euo pipefail
 . "$(dirname "$0")/path.sh"
 . "$UNSPEECH_ROOT/cmd.sh"
 
-stage=0
-stop_stage=7
+stage=0            # the first to run [integer 0 to 7]
+stop_stage=7       # the last to run [integer 0 to 7]
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
 recipe=            # Kaldi recipe to work on and to make i-vectors for; default: the one beside this
                    # checkout, if there is one that local/<corpus>/recipe.sh names
@@ -22,20 +22,23 @@ eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 jo
 speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
 config=            # settings of the model and of training; default: conf/demo.yaml, in a recipe
                    # conf/unspeech_64.yaml
-max_minutes=       # upper bound of the time that training takes
-num_steps=         # training length in steps; default: the config's
-num_gpus=1         # GPUs of a training job, if it has any
+max_minutes=       # upper bound of the time that training takes [number > 0]
+num_steps=         # training length in steps; default: the config's [integer >= 1]
+num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
+                   # [integer 1 to 9999]
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
+                   # [integer >= 1]
 treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
                    # corpus; see docs/treatment.md; none: as they are
 statistics_weight=1.4  # of the mean and deviation of FBANK that are put beside them for that, by
                    # join_statistics.sh; 0: the embeddings alone
-seed=1
+seed=1             # of whatever is drawn at random [integer >= 0]
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
                    # in a recipe its exp/nnet3_unspeech
-nj=4               # jobs of make_fbank
+nj=4               # jobs of make_fbank [integer 1 to 9999]
 embed_nj=1         # jobs of extract and embed_utterances; each uses all cores of its machine
+                   # [integer 1 to 9999]
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
 gpu_cmd=$gpu_cmd   # how training is run; see cmd.sh
@@ -85,11 +88,19 @@ names=("$train")
 IFS=, read -ra evals <<< "$eval_corpus"
 for each in "${evals[@]}"; do
   seconds=0
-  [[ ! $each =~ ^(.+):([0-9.]+)$ ]] || each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
+  if [[ $each =~ ^(.+):([^/:]*)$ && ! -e $each ]]; then
+    each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
+    check_option --eval-corpus "$seconds" 1 "[number > 0]"
+  fi
   name=$(name_of "$each")
   [ -z "${source_of[$name]+set}" ] || die "two corpora are called '$name': rename a folder"
   source_of[$name]=$(realpath -m "$each") joined[$name]=$seconds
   names+=("$name")
+done
+
+for name in "${names[@]}"; do
+  [ -z "${source_of[${name}_clustered]+set}" ] ||
+    die "a corpus is called '${name}_clustered', as the clustered one of '$name': rename its folder"
 done
 
 train_data=$train
@@ -108,20 +119,20 @@ if [ -n "$recipe" ]; then
   labels=utt2person
 fi
 
-mkdir -p "$dir/log"
-exec 9>> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
-flock -w 60 9 || die "another run is at work in $dir; wait for it, or give another --dir"
-
 require_files "$config"
+keep_apart "$dir" "${source_of[@]}"
+mkdir -p "$dir/log" || die "$dir: cannot be made; give another --dir"
+lock_dir "$dir/.lock" "$dir"
+
 settings="corpus ${source_of[$train]:-demo}
 config $(basename "$config") $(file_key "$config")
 seed $seed"
 ! $speed_perturb || settings+=$'\nspeed_perturb true'
-if [ -e "$dir/run.settings" ] && ! $overwrite; then
+if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] && ! $overwrite; then
   difference=$(differences "$settings" "$dir/run.settings")
   [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
     "--overwrite true to make everything again"
-else
+else    # nothing of another run is there yet, or it is to be replaced
   echo "$settings" > "$dir/run.settings.part"
   mv "$dir/run.settings.part" "$dir/run.settings"
 fi

@@ -21,18 +21,19 @@ inputs=("$data/wav.scp")
 for name in segments utt2spk utt2uniq; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
-begin_step "$new_data" -- "${inputs[@]}"
+begin_step "${new_data%/}/" -- "$data" "${inputs[@]}"
 
 # Whether Kaldi's script can do it: of files it reads wav only, and it drops channels of segments.
 kaldi_can() {
   [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
     ! grep -qviE '(\.wav|:[0-9]+|\|)[[:space:]]*$' "$data/wav.scp" &&
-    { [ ! -e "$data/segments" ] || awk 'NF != 4 { exit 1 }' "$data/segments"; }
+    { [ ! -e "$data/segments" ] || awk 'NF != 4 { exit 1 }' "$data/segments"; } &&
+    [[ ! $(realpath -m "$new_data") =~ [^A-Za-z0-9_./+=:,@%~-] ]]    # it quotes no names
 }
 
 if kaldi_can; then
-  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").part
-  rm -rf "$work" "$new_data"
+  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").kaldi
+  rm -rf "$work"
   mkdir "$work"
   # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
@@ -44,9 +45,9 @@ if kaldi_can; then
     : > "$work/path.sh"
   fi
   (cd "$place" && tied utils/data/perturb_data_dir_speed_3way.sh "$work/data" "$work/data_sp")
-  mv "$work/data_sp" "$new_data"
+  tied python3 -m unspeech.perturb --made "$work/data_sp" --replace true --out "$new_data" "$data"
   rm -rf "$work"
 else
-  tied python3 -m unspeech.perturb --out "$new_data" "$data"
+  tied python3 -m unspeech.perturb --replace true --out "$new_data" "$data"
 fi
-finish_step "$new_data"
+finish_step "${new_data%/}/"

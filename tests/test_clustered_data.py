@@ -248,7 +248,7 @@ def test_transcripts_may_be_empty(tmp_path):
         ({"x": "c1"}, [], "data: none of its utterances is in the clusters"),
         ({"b-1": "c", "a-2": "c-a"}, [], "cannot sort utterances of clusters 'c-a' and 'c'"),
         ({"b-2": "c2"}, ["--outliers", "leave-out"], "every utterance is an outlier"),
-        (CLUSTERS, ["--outliers", "other"], "invalid choice: 'other'"),
+        (CLUSTERS, ["--outliers", "other"], "takes own or nearest or leave-out, not 'other'"),
     ],
 )
 def test_bad_input(tmp_path, clusters, options, message):

@@ -33,6 +33,7 @@ from unspeech.corpus import Tables, read_data_dir, say_left_out
 from unspeech.data_dir import FEATURES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import SEED, Number
+from unspeech.names import check_new, file_names
 from unspeech.options import OptionParser
 from unspeech.sampling import recordings_of
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -192,6 +193,10 @@ def make_audio(options) -> None:
     utterances = list(read_table(options.utterances, empty_values=True))
     recordings = dict(zip(utterances, recordings_of(utterances, options.data), strict=True))
     counts = {"aug": options.copies, "voice": options.voices}
+    kinds = [f"{prefix}{n}" for prefix, count in counts.items() for n in range(1, count + 1)]
+    copies = [f"{kind}-{utterance}" for kind in kinds for utterance in audio.utterances]
+    check_new(audio.utterances, copies, options.data)
+    files = file_names(copies, ".wav", options.data)
     print(f"Copying {len(utterances)} utterances, seed {options.seed}", flush=True)
     progress = tqdm(
         audio.read(utterances), total=len(utterances), unit="utt", disable=not sys.stderr.isatty()
@@ -203,7 +208,7 @@ def make_audio(options) -> None:
             continue
         own = utterance, recordings[utterance], samples
         for name, copy in copies_of(*own, counts, channels, options.seed):
-            path = options.audio.absolute() / f"{name.replace('/', '-')}.wav"
+            path = options.audio.absolute() / files[name]
             with atomic_write(path, "wb") as file:
                 soundfile.write(file, copy, RATE, "PCM_16", format="WAV")
             made[name] = f"{len(copy) / RATE:.3f} {path}"

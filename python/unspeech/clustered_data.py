@@ -20,6 +20,7 @@ from unspeech.cluster_files import FATES, read_outliers, settle_outliers
 from unspeech.copies import affixes, original_of
 from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES, UNCHANGED
 from unspeech.errors import UnspeechError, run_program
+from unspeech.names import check_unique
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
 
@@ -91,7 +92,8 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         clusters: {utterance: cluster}.
         out: the new one.
     Raises:
-        UnspeechError: when no utterance is left, or the clusters' names cannot be sorted.
+        UnspeechError: when no utterance is left, two would get one name, or the clusters' names
+            cannot be sorted.
     """
     utterances = read_table(data / "utt2spk")
     tables = read_data(data, BY_UTTERANCE)
@@ -122,6 +124,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     incomplete = [u for u, new in renamed.items() if new and u not in kept]
     if incomplete:
         print(f"Left out, not in every file of {data}: {_some(incomplete)}")
+    check_unique(((u, new) for u, (new, _) in kept.items()), "utterance", data / "utt2spk")
     utt2spk = dict(kept.values())
     check_order(utt2spk)
 

@@ -7,6 +7,7 @@ utterance, named by its path. Paths become absolute, files are sorted as Kaldi w
 utterance without a speaker is its own. The same call again finds its output and leaves it.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -22,6 +23,7 @@ from unspeech.audio_file import wav_bytes
 from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import Number
+from unspeech.names import file_names
 from unspeech.options import OptionParser
 from unspeech.recordings import absolute_entry, channels_of, find_file, is_pipe
 from unspeech.tables import invert, make_directory, read_table, write_table
@@ -230,7 +232,9 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
     if "text" in tables:
         joined["text"] = {}
     joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
-    for speaker, names in invert(tables["utt2spk"]).items():
+    speakers = invert(tables["utt2spk"])
+    files = file_names(speakers, "-000000.wav", data / "utt2spk")
+    for speaker, names in speakers.items():
         decoded: dict[str, np.ndarray] = {}
         for name, samples in audio.read(names.split()):
             if isinstance(samples, AudioError):
@@ -239,7 +243,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
         decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
         for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
             utterance = f"{speaker}-{number:04d}"
-            file = Path("audio", f"{utterance.replace('/', '-')}.wav")
+            file = Path("audio", files[speaker].replace("-000000", f"-{number:04d}"))
             samples = np.concatenate([decoded[name] for name in group])
             (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
             joined["wav.scp"][utterance] = str(final.absolute() / file)
@@ -272,10 +276,13 @@ def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]
 
 
 @contextmanager
-def new_data_dir(out: Path) -> Iterator[Path]:
+def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
     """A directory to fill, which gets the name `out` when the block ends without an exception.
 
     If the same files were put at `out` before, they stay, with what later steps added.
+    Args:
+        replace: whether the files that were put at `out` before give way to the new ones, when
+            they are complete. Others in it stay.
     Raises:
         UnspeechError: when `out` holds anything else.
     """
@@ -293,15 +300,50 @@ def new_data_dir(out: Path) -> Iterator[Path]:
         write_table(part / _MADE, digests)
         if not out.exists() or not any(out.iterdir()):
             os.replace(part, out)
-        elif not (out / _MADE).exists() or read_table(out / _MADE) != digests:
+            return
+        old = read_table(out / _MADE) if (out / _MADE).exists() else {}
+        if old == digests:
+            return
+        foreign = [name for name in digests if name not in old and (out / name).exists()]
+        if not replace or not old:
+            raise UnspeechError(f"{out}: holds something else already; choose another directory")
+        if foreign:
             raise UnspeechError(
-                f"{out}: holds something else already; choose another directory or remove this one"
+                f"{out / foreign[0]}: is there already, and not from here; choose another directory"
             )
+        _replace_files(part, out, [name for name in old if name not in digests])
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bool = True) -> None:
+def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
+    """Move all files of `part` over those in `out`, their list first, and remove stale ones."""
+    old = read_table(out / _MADE)
+    write_table(out / _MADE, old | read_table(part / _MADE))
+    for path in sorted(part.rglob("*")):
+        if path.is_file() and path.name != _MADE:
+            (out / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, out / path.relative_to(part))
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    os.replace(part / _MADE, out / _MADE)
+
+
+def add_replace_option(parser: argparse.ArgumentParser) -> None:
+    """The option of programs that fill a `new_data_dir`."""
+    parser.add_argument(
+        "--replace", choices=["true", "false"], default="false",
+        help="whether files that were made in --out before give way to the new ones",
+    )  # fmt: skip
+
+
+def make_data_dir(
+    corpus: Path,
+    out: Path,
+    join_seconds: float = 0,
+    features: bool = True,
+    replace: bool = False,
+) -> None:
     """Write the data directory of a corpus; nothing is under its name before it is complete.
 
     Raises:
@@ -314,7 +356,7 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bo
         tables, left_out = read_data_dir(corpus, features)
     else:
         tables, left_out = read_audio_folder(corpus)
-    with new_data_dir(out) as part:
+    with new_data_dir(out, replace) as part:
         if join_seconds:
             tables = join_utterances(corpus, tables, join_seconds, part, out)
         tables["spk2utt"] = invert(tables["utt2spk"])
@@ -335,10 +377,12 @@ def main() -> None:
     parser.add_argument(
         "--features", choices=["true", "false"], default="true", help="whether to keep feats.scp"
     )
+    add_replace_option(parser)
     parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
     options = parser.parse_args()
     features = options.features == "true"
-    make_data_dir(options.corpus, options.out, options.join_seconds, features)
+    replace = options.replace == "true"
+    make_data_dir(options.corpus, options.out, options.join_seconds, features, replace)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ def write_zerospeech(
 ) -> None:
     """Write `<utterance>.fea`: a line a row, the time of its window's middle in seconds first.
 
+    Raises:
+        UnspeechError: when the utterance's name cannot be that of a file.
     Source: the feature format of the Zero Resource Speech Challenge 2017.
     """
     frames = np.arange(len(rows)) * options.genfeat_stride

@@ -8,11 +8,19 @@ with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is 
 """
 
 import shlex
+import shutil
 from pathlib import Path
 
-from unspeech.corpus import Tables, new_data_dir, read_data_dir, say_left_out
+from unspeech.corpus import (
+    Tables,
+    add_replace_option,
+    new_data_dir,
+    read_data_dir,
+    say_left_out,
+)
 from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS
 from unspeech.errors import UnspeechError, run_program
+from unspeech.names import check_new
 from unspeech.options import OptionParser
 from unspeech.recordings import is_pipe, parse_entry
 from unspeech.tables import invert, write_table
@@ -71,11 +79,12 @@ def perturb(tables: Tables, speed: str) -> Tables:
     return copies
 
 
-def make_perturbed_data_dir(data: Path, out: Path) -> None:
+def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> None:
     """Write a data directory with all utterances and their copies.
 
     Raises:
-        UnspeechError: when there is no audio, or a table is malformed.
+        UnspeechError: when there is no audio, a table is malformed, or a copy would have the name
+            of another utterance.
     """
     tables, left_out = read_data_dir(data)
     say_left_out(left_out)
@@ -83,6 +92,10 @@ def make_perturbed_data_dir(data: Path, out: Path) -> None:
         raise UnspeechError(f"{data / 'wav.scp'}: no such file; speed is changed in audio")
     utterances = tables["utt2spk"]
     tables.setdefault("utt2uniq", {utterance: utterance for utterance in utterances})
+    for name in ("utt2spk", "wav.scp"):
+        check_new(
+            tables[name], [f"sp{speed}-{u}" for speed in SPEEDS for u in tables[name]], data / name
+        )
     copies = [perturb(tables, speed) for speed in SPEEDS]
     joined = {name: tables[name] | copies[0][name] | copies[1][name] for name in copies[0]}
     if "segments" in joined:  # a copy may be too short for one; a recording may have none
@@ -93,7 +106,7 @@ def make_perturbed_data_dir(data: Path, out: Path) -> None:
                 known = recordings if of_recordings else joined["segments"]
                 joined[name] = {key: value for key, value in table.items() if key in known}
     joined["spk2utt"] = invert(joined["utt2spk"])
-    with new_data_dir(out) as part:
+    with new_data_dir(out, replace) as part:
         for name, table in joined.items():
             write_table(part / name, table)
     print(f"{out}: {len(joined['utt2spk'])} utterances, of {len(utterances)} of {data}")
@@ -102,9 +115,16 @@ def make_perturbed_data_dir(data: Path, out: Path) -> None:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
+    parser.add_argument("--made", type=Path, help="what Kaldi's script made of it, to put there")
+    add_replace_option(parser)
     parser.add_argument("data", type=Path, help="data directory with audio")
     options = parser.parse_args()
-    make_perturbed_data_dir(options.data, options.out)
+    replace = options.replace == "true"
+    if options.made:
+        with new_data_dir(options.out, replace) as part:
+            shutil.copytree(options.made, part, dirs_exist_ok=True)
+        return
+    make_perturbed_data_dir(options.data, options.out, replace)
 
 
 if __name__ == "__main__":
