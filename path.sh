@@ -28,5 +28,11 @@ export LC_ALL=C               # the order of every sorted file, as Kaldi wants i
 export PYTHONUTF8=1           # names and transcripts are UTF-8 all the same
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 
+shopt -s inherit_errexit      # a command that fails in $(…) ends the script, too
+
 # shellcheck source=steps_unspeech/lib/functions.sh
 . "$UNSPEECH_ROOT/steps_unspeech/lib/functions.sh"
+# shellcheck source=steps_unspeech/lib/jobs.sh
+. "$UNSPEECH_ROOT/steps_unspeech/lib/jobs.sh"
+# shellcheck source=steps_unspeech/lib/outputs.sh
+. "$UNSPEECH_ROOT/steps_unspeech/lib/outputs.sh"

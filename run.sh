@@ -12,8 +12,8 @@ set -euo pipefail
 . "$(dirname "$0")/path.sh"
 . "$UNSPEECH_ROOT/cmd.sh"
 
-stage=0
-stop_stage=7
+stage=0            # the first to run [integer 0 to 7]
+stop_stage=7       # the last to run [integer 0 to 7]
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
 recipe=            # Kaldi recipe to work on and to make i-vectors for; default: the one beside this
                    # checkout, if there is one that local/<corpus>/recipe.sh names
@@ -22,20 +22,23 @@ eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 jo
 speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
 config=            # settings of the model and of training; default: conf/demo.yaml, in a recipe
                    # conf/unspeech_64.yaml
-max_minutes=       # upper bound of the time that training takes
-num_steps=         # training length in steps; default: the config's
-num_gpus=1         # GPUs of a training job, if it has any
+max_minutes=       # upper bound of the time that training takes [number > 0]
+num_steps=         # training length in steps; default: the config's [integer >= 1]
+num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
+                   # [integer 1 to 9999]
 rounds=1           # more: train again with the clusters found so far as speakers, at most so often
+                   # [integer >= 1]
 treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
                    # corpus; see docs/treatment.md; none: as they are
 statistics_weight=1.4  # of the mean and deviation of FBANK that are put beside them for that, by
                    # join_statistics.sh; 0: the embeddings alone
-seed=1
+seed=1             # of whatever is drawn at random [integer >= 0]
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
                    # in a recipe its exp/nnet3_unspeech
-nj=4               # jobs of make_fbank
+nj=4               # jobs of make_fbank [integer 1 to 9999]
 embed_nj=1         # jobs of extract and embed_utterances; each uses all cores of its machine
+                   # [integer 1 to 9999]
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
 gpu_cmd=$gpu_cmd   # how training is run; see cmd.sh
@@ -65,6 +68,18 @@ ivectors_of() {
   if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
+# The data directories of a corpus that are to have clusters as speakers, a line each. In a recipe
+# they are its own, with its features; of training speech that with copies and that without.
+sources_of() {
+  local name found=()
+  if [ -n "$recipe" ]; then
+    for name in "$1" $([ "$1" != "$train_data" ] || echo "$train_set"); do
+      [ ! -s "data/$name/feats.scp" ] || found+=("data/$name")
+    done
+  fi
+  printf '%s\n' "${found[@]:-$dir/data/$1}"
+}
+
 train=demo
 [ -z "$corpus" ] || train=$(name_of "$corpus")
 dir=${dir:-exp/$train}
@@ -73,11 +88,19 @@ names=("$train")
 IFS=, read -ra evals <<< "$eval_corpus"
 for each in "${evals[@]}"; do
   seconds=0
-  [[ ! $each =~ ^(.+):([0-9.]+)$ ]] || each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
+  if [[ $each =~ ^(.+):([^/:]*)$ && ! -e $each ]]; then
+    each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
+    check_option --eval-corpus "$seconds" 1 "[number > 0]"
+  fi
   name=$(name_of "$each")
   [ -z "${source_of[$name]+set}" ] || die "two corpora are called '$name': rename a folder"
   source_of[$name]=$(realpath -m "$each") joined[$name]=$seconds
   names+=("$name")
+done
+
+for name in "${names[@]}"; do
+  [ -z "${source_of[${name}_clustered]+set}" ] ||
+    die "a corpus is called '${name}_clustered', as the clustered one of '$name': rename its folder"
 done
 
 train_data=$train
@@ -87,27 +110,29 @@ if $speed_perturb; then
 fi
 
 extracted=("${names[@]}") scored=("${names[@]}") labels=utt2spk
+clustered=("${names[@]}")
 if [ -n "$recipe" ]; then
   # Its networks are trained on all copies of the training speech; these need no scores.
   scored=("${names[@]:1}")
   extracted=("$train_data" "${scored[@]}")
+  clustered=("${extracted[@]}")
   labels=utt2person
 fi
 
-mkdir -p "$dir/log"
-exec 9>> "$dir/.lock"    # jobs hold it, too, so it is free when the last of them has ended
-flock -w 60 9 || die "another run is at work in $dir; wait for it, or give another --dir"
-
 require_files "$config"
+keep_apart "$dir" "${source_of[@]}"
+mkdir -p "$dir/log" || die "$dir: cannot be made; give another --dir"
+lock_dir "$dir/.lock" "$dir"
+
 settings="corpus ${source_of[$train]:-demo}
 config $(basename "$config") $(file_key "$config")
 seed $seed"
 ! $speed_perturb || settings+=$'\nspeed_perturb true'
-if [ -e "$dir/run.settings" ] && ! $overwrite; then
+if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] && ! $overwrite; then
   difference=$(differences "$settings" "$dir/run.settings")
   [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
     "--overwrite true to make everything again"
-else
+else    # nothing of another run is there yet, or it is to be replaced
   echo "$settings" > "$dir/run.settings.part"
   mv "$dir/run.settings.part" "$dir/run.settings"
 fi
@@ -134,13 +159,14 @@ if wanted 0; then
     run_step 0 "data $name" "$dir/data/$name" \
       import_corpus.sh --seed "$seed" --join-seconds "${joined[$name]:-0}" "${own_features[@]}" \
       "${source_of[$name]:-demo}" "$dir/data/$name"
-    # A recipe's speakers are parts of a person's speech: <talk>-<minutes>, <reader>-<chapter>.
-    [ -z "$recipe" ] || sed 's/-[^-]*$//' "$dir/data/$name/utt2spk" > "$dir/data/$name/utt2person"
   done
   if $speed_perturb; then
     run_step 0 "perturb_speed $train" "$dir/data/$train_data" \
       perturb_speed.sh "$dir/data/$train" "$dir/data/$train_data"
   fi
+  for name in ${recipe:+"${extracted[@]}"}; do    # its speakers are parts of a person's speech
+    sed "$speaker_to_person" "$dir/data/$name/utt2spk" > "$dir/data/$name/utt2person"
+  done
 fi
 
 if wanted 1; then
@@ -207,13 +233,19 @@ fi
 [ "$statistics_weight" = 0 ] || ready=_joined
 
 if wanted 5; then
-  for name in "${scored[@]}"; do
-    data=$dir/data/$name clusters=$dir/clusters/$name gold=()
-    ! labelled "$data/$labels" || gold=(--utt2spk "$data/$labels")
+  for name in "${clustered[@]}"; do
+    data=$dir/data/$name clusters=$dir/clusters/$name options=()
+    ! labelled "$data/$labels" || options=(--utt2spk "$data/$labels")
+    # Copies of the training speech get the speaker of the original.
+    [ "$name" != "$train_data" ] || [ -z "$recipe" ] || options+=(--data "$data")
     run_step 5 "cluster $name" "$clusters/clusters.json" \
-      cluster.sh --cmd "$cmd" "${gold[@]}" "$dir/embeddings/$name$ready" "$clusters"
-    run_step 5 "make_clustered_data_dir $name" "${data}_clustered/spk2utt" \
-      make_clustered_data_dir.sh "$data" "$clusters" "${data}_clustered"
+      cluster.sh --cmd "$cmd" "${options[@]}" "$dir/embeddings/$name$ready" "$clusters"
+    mapfile -t sources < <(sources_of "$name")
+    for source in "${sources[@]}"; do
+      clustered_data=$dir/data/$(basename "$source")_clustered
+      run_step 5 "make_clustered_data_dir $(basename "$source")" "$clustered_data/spk2utt" \
+        make_clustered_data_dir.sh "$source" "$clusters" "$clustered_data"
+    done
   done
 fi
 

@@ -10,8 +10,8 @@ set -euo pipefail
 
 cmd=run_local.py   # how the job is run; see cmd.sh
 utt2spk=           # gold speakers, for scores only
-min_probability=0.0    # an utterance whose probability is lower is an outlier
-outliers=own       # a speaker each; or nearest: the nearest cluster; or leave-out
+min_probability=0.0    # an utterance whose probability is lower is an outlier [number 0 to 1]
+outliers=own       # a speaker each, the nearest cluster, or none [own|nearest|leave-out]
 overwrite=false    # assign again, even if it was done otherwise
 
 . parse_options.sh
@@ -23,10 +23,13 @@ vectors=$(vectors_of "$1")
 require_files "$clusters/clusters.json" "$clusters/members.npz" ${utt2spk:+"$utt2spk"}
 options=(--min-probability "$min_probability" --outliers "$outliers")
 begin_step "$dir/clusters.json" "${options[@]}" -- \
-  "$vectors" "$clusters/clusters.json" ${utt2spk:+"$utt2spk"}
+  "$1" "$vectors" "$clusters" "$clusters"/{clusters.json,members.npz} ${utt2spk:+"$utt2spk"} -- \
+  "$dir"/{utt2spk,spk2utt,outliers,probabilities,scores.json}
 
-$cmd "$dir/log/assign.log" \
-  job.sh python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
+run_jobs "$dir/log/assign.log" \
+  python3 -m unspeech.assign --embeddings "$vectors" --clusters "$clusters" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/clusters.json"
+[[ $outliers == leave-out || $vectors != *.scp ]] ||
+  same_utterances "$dir/clusters.json" "$vectors" "$dir/utt2spk"
 finish_step "$dir/clusters.json"

@@ -11,12 +11,12 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=4
+nj=4               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 config=$UNSPEECH_ROOT/conf/augment.yaml   # what copies sound like
-copies=1           # of an utterance, in the voice that it has
-voices=0           # of an utterance, each in another voice
-seed=1             # of rooms, noise and so on
+copies=1           # of an utterance, in the voice that it has [integer 0 to 99]
+voices=0           # of an utterance, each in another voice [integer 0 to 99]
+seed=1             # of rooms, noise and so on [integer >= 0]
 overwrite=false    # make it again, even if it was made otherwise
 
 . parse_options.sh
@@ -25,22 +25,23 @@ data=$1
 new_data=$2
 
 require_files "$data/wav.scp" "$config"
-[ "$copies" -ge 0 ] && [ "$voices" -ge 0 ] && [ $((copies + voices)) -gt 0 ] ||
-  die "--copies $copies --voices $voices: there is nothing to make"
+[ $((copies + voices)) -gt 0 ] || die "--copies $copies --voices $voices: there is nothing to make"
 inputs=("$data/wav.scp" "$config")
 list=$data/wav.scp
 for name in segments utt2spk utt2uniq; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 [ ! -e "$data/segments" ] || list=$data/segments
-begin_step "$new_data/wav.scp" copies="$copies" voices="$voices" seed="$seed" -- "${inputs[@]}"
+begin_step "$new_data/wav.scp" copies="$copies" voices="$voices" seed="$seed" -- \
+  "$data" "${inputs[@]}" -- "$new_data"/{segments,utt2spk,spk2utt,text,utt2uniq,utt2dur,utt2lang} \
+  "$new_data"/{spk2gender,reco2dur,reco2file_and_channel,audio}
 
 split=$new_data/log/split
 mkdir -p "$split"
-awk '{ print $1 }' "$list" | sort > "$split/utterances.scp"
+awk '{ print $1 }' < "$list" | sort > "$split/utterances.scp"
 nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
-$cmd JOB=1:"$nj" "$new_data/log/augment.JOB.log" \
-  job.sh once.py "$new_data/wav.scp" JOB "$split/utterances.JOB.scp" \
+run_jobs JOB=1:"$nj" "$new_data/log/augment.JOB.log" \
+  once.py "$new_data/wav.scp" JOB "$split/utterances.JOB.scp" --leaves "$split/made.JOB" \
   python3 -m unspeech.augment_data audio --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$config" --copies "$copies" --voices "$voices" --seed "$seed" \
   --audio "$new_data/audio" --made "$split/made.JOB"

@@ -11,15 +11,15 @@ set -euo pipefail
 
 cmd=run_local.py   # how the job is run; see cmd.sh
 utt2spk=           # gold speakers, for scores
-min_cluster_size=3,5,8,12,20   # settings to try
-min_samples=1,2,3,5,8          # settings to try
-cluster_selection_method=eom   # the most stable clusters, or the smallest: leaf
-cluster_selection_epsilon=0.0  # distance below which clusters are not split
-metric=cosine      # or euclidean, cityblock, chebyshev, on vectors as they are
+min_cluster_size=3,5,8,12,20   # settings to try [integers >= 2]
+min_samples=1,2,3,5,8          # settings to try [integers >= 1]
+cluster_selection_method=eom   # the most stable clusters, or the smallest [eom|leaf]
+cluster_selection_epsilon=0.0  # distance below which clusters are not split [number >= 0]
+metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean|cityblock|chebyshev]
 normalize=false    # scale vectors to unit length with those, too
-half_index=-1      # take of each vector the values from this index on; -1: all
-algorithm=auto     # exact, approximate, or by the number of utterances
-seed=1
+half_index=-1      # take of each vector the values from this index on; -1: all [integer >= -1]
+algorithm=auto     # auto: by the number of utterances [auto|exact|approximate]
+seed=1             # of whatever is drawn at random [integer >= 0]
 overwrite=false    # try again, even if it was done otherwise
 
 . parse_options.sh
@@ -27,15 +27,18 @@ overwrite=false    # try again, even if it was done otherwise
 dir=$2
 
 vectors=$(vectors_of "$1")
+[ "$utt2spk" != none ] || utt2spk=
 [ -z "$utt2spk" ] || require_files "$utt2spk"
 options=(--min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
   --cluster-selection-method "$cluster_selection_method"
   --cluster-selection-epsilon "$cluster_selection_epsilon" --metric "$metric"
   --normalize "$normalize" --half-index "$half_index" --algorithm "$algorithm" --seed "$seed")
-begin_step "$dir/grid.tsv" "${options[@]}" -- "$vectors" ${utt2spk:+"$utt2spk"}
+begin_step "$dir/grid.tsv" "${options[@]}" -- "$1" "$vectors" ${utt2spk:+"$utt2spk"} -- \
+  "$dir/grid.png"
+! $overwrite || rm -f "$dir"/graph/*.json    # what says which phases of the graph are done
 
-$cmd "$dir/log/grid.log" \
-  job.sh python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
+run_jobs "$dir/log/grid.log" \
+  python3 -m unspeech.cluster_grid --embeddings "$vectors" "${options[@]}" \
   ${utt2spk:+--utt2spk "$utt2spk"} --out "$dir"
 require_files "$dir/grid.tsv" "$dir/grid.png"
 finish_step "$dir/grid.tsv"

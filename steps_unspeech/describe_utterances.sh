@@ -21,8 +21,8 @@ begin_step "$dir/embedding.scp" -- "$feats"
 
 nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
-$cmd JOB=1:"$nj" "$dir/log/describe.JOB.log" \
-  job.sh once.py "$dir/embedding.scp" JOB "$split" \
+run_jobs JOB=1:"$nj" "$dir/log/describe.JOB.log" \
+  once.py "$dir/embedding.scp" JOB "$split" \
   python3 -m unspeech.statistics describe --feats "$split" --ark "$dir/split/embedding.JOB.ark"
 
 join_jobs "$dir/split/embedding.JOB.scp" "$nj" "$dir/embedding.scp" "$dir/embedding.ark"

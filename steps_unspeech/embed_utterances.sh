@@ -7,7 +7,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=1               # a job uses all cores of its machine
+nj=1               # jobs; each uses all cores of its machine [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
 overwrite=false    # make them again, even if they were made otherwise
@@ -20,15 +20,20 @@ dir=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"
 feats=$(inputs_of "$data" "$model/config.yaml")
-begin_step "$dir/embedding.scp" -- "$feats" "$model/final.ie.id"
+begin_step "$dir/embedding.scp" -- "$data" "$feats" "$model" "$model/final.ie.id" -- \
+  "$dir/embedding.ark"
 
+mkdir -p "$dir/split"
+feats=$(scp_of "$feats" "$dir/split")
 nj=$(split_scp "$feats" "$nj" "$dir/split")
 split=$dir/split/$(basename "$feats" .scp).JOB.scp
 ! $use_gpu || cmd+=" --gpu 1"
-$cmd JOB=1:"$nj" "$dir/log/embed.JOB.log" \
-  job.sh once.py "$dir/embedding.scp" JOB "$split" \
+run_jobs JOB=1:"$nj" "$dir/log/embed.JOB.log" \
+  once.py "$dir/embedding.scp" JOB "$split" --leaves "$dir/split/embedding.JOB.ark" \
   python3 -m unspeech.embed utterances --feats "$split" --data "$data" --model "$model" \
   --ark "$dir/split/embedding.JOB.ark"
 
 join_jobs "$dir/split/embedding.JOB.scp" "$nj" "$dir/embedding.scp" "$dir/embedding.ark"
+same_utterances "$dir/embedding.scp" "$feats" "$dir/embedding.scp"
 finish_step "$dir/embedding.scp"
+rm -f "$dir"/split/*.ark

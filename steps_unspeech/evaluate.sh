@@ -11,13 +11,13 @@ set -euo pipefail
 cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory, to score and to colour as well
 cohort=            # embedding directory to normalise scores with: of training speech, treated alike
-cohort_top=300     # how many of the cohort count for an utterance, the nearest ones
-metric=cosine      # or euclidean, on vectors as they are
+cohort_top=300     # how many of the cohort count for an utterance, the nearest ones [integer >= 1]
+metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean]
 normalize=false    # scale vectors to unit length with that, too
-half_index=-1      # take of each vector the values before this index; -1: all
-max_spks=-1        # speakers to score; -1: all
-random_seed=42     # of the choice of max_spks
-seed=1             # of samples and of the t-SNE picture
+half_index=-1      # take of each vector the values before this index; -1: all [integer >= -1]
+max_spks=-1        # speakers to score; -1: all [integer >= -1]
+random_seed=42     # of the choice of max_spks [integer >= 0]
+seed=1             # of samples and of the t-SNE picture [integer >= 0]
 overwrite=false    # score again, even if it was done otherwise
 
 . parse_options.sh
@@ -34,12 +34,13 @@ if [ -n "$cohort" ]; then
   others=$(vectors_of "$cohort")
   options+=(--cohort-top "$cohort_top")
 fi
-begin_step "$dir/scores.json" "${options[@]}" \
-  ${others:+cohort="md5:$(file_key "$others")"} -- "$vectors" "$utt2spk" \
-  ${clusters:+"$clusters/clusters.json"}
+begin_step "$dir/scores.json" "${options[@]}" -- "$1" "$vectors" "$utt2spk" \
+  ${clusters:+"$clusters/clusters.json"} ${others:+"$others"} -- \
+  "$dir"/{det,distances,tsne}.png
 
-$cmd "$dir/log/evaluate.log" \
-  job.sh python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
+run_jobs "$dir/log/evaluate.log" \
+  python3 -m unspeech.evaluate --embeddings "$vectors" --utt2spk "$utt2spk" "${options[@]}" \
   ${clusters:+--clusters "$clusters"} ${others:+--cohort "$others"} --out "$dir"
 require_files "$dir/scores.json"
 finish_step "$dir/scores.json"
+tied python3 -m unspeech.show_scores "$dir/scores.json"

@@ -9,16 +9,18 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=1               # a job uses all cores of its machine
+nj=1               # jobs; each uses all cores of its machine [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
-period=10          # frames from one row to the next
+period=10          # frames from one row to the next [integer >= 1]
 causal=false       # row t from the frames up to t * period only, as when decoding online
 normalize_rows=false   # zero mean and unit variance a dimension over the training speech
 treatment=         # treat rows, center,whiten,length and so on: see docs/treatment.md
 domain_embeddings= # with it: center on the mean of these vectors, not treated, of new speech
 average=none       # running: mean of the rows so far of a speaker; utterance, speaker: constants
+                   # [none|running|utterance|speaker]
 utts_per_spk_max=-1    # with running or speaker: cut speakers into some of so many utterances
+                   # [integer >= -1]
 compress=false     # a byte a number, with loss, as Kaldi stores i-vectors
 embed_opts=        # more options of the rows: "--genfeat-combine-contexts true"
 overwrite=false    # make it again, even if it was made otherwise
@@ -32,7 +34,7 @@ dir=$3
 require_files "$model/final.ie.id" "$model/config.yaml"
 feats=$(inputs_of "$data" "$model/config.yaml")
 inputs=("$feats" "$model/final.ie.id")
-read -ra rows <<< "$embed_opts"
+split_words rows "$embed_opts"
 ! $causal || rows+=(--causal true)
 ! $compress || rows+=(--output-feat-format kaldi_compressed)
 if $normalize_rows; then
@@ -59,10 +61,13 @@ case $average in
     require_files "$data/utt2spk"
     settings+=(utts_per_spk_max="$utts_per_spk_max") inputs+=("$data/utt2spk")
     ;;
-  *) die "--average is none, running, utterance or speaker, not '$average'" ;;
 esac
-begin_step "$dir/ivector_online.scp" "${settings[@]}" -- "${inputs[@]}"
+mapfile -t arks < <(job_files "$dir/ivector_online.JOB.ark" "$nj")
+begin_step "$dir/ivector_online.scp" "${settings[@]}" -- "$data" "$model" "${inputs[@]}" -- \
+  "$dir"/{ivector_period,final.ie.id} "${arks[@]}" "${arks[@]/%.ark/.scp}"
 
+mkdir -p "$dir/split"
+feats=$(scp_of "$feats" "$dir/split")
 job=$dir/split/$(basename "$feats" .scp).JOB
 if [[ $average =~ ^(running|speaker)$ ]]; then
   nj=$(tied python3 -m unspeech.speakers --feats "$feats" --utt2spk "$data/utt2spk" \
@@ -72,10 +77,12 @@ else
   nj=$(split_scp "$feats" "$nj" "$dir/split")
 fi
 ! $use_gpu || cmd+=" --gpu 1"
-$cmd JOB=1:"$nj" "$dir/log/extract.JOB.log" \
-  job.sh once.py "$dir/ivector_online.scp" JOB "$job.scp" \
+run_jobs JOB=1:"$nj" "$dir/log/extract.JOB.log" \
+  once.py "$dir/ivector_online.scp" JOB "$job.scp" --leaves "$dir/ivector_online.JOB.ark" \
   python3 -m unspeech.embed ivectors --feats "$job.scp" --data "$data" --model "$model" \
   --period "$period" --ark "$dir/ivector_online.JOB.ark" "${rows[@]}"
 
 join_jobs "$dir/ivector_online.JOB.scp" "$nj" "$dir/ivector_online.scp"
+same_utterances "$dir/ivector_online.scp" "$feats" "$dir/ivector_online.scp"
 finish_step "$dir/ivector_online.scp"
+rm -f "$dir"/split/*.ark

@@ -8,9 +8,10 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-seed=1             # of the demo corpus
+seed=1             # of the demo corpus [integer >= 0]
 features=true      # false: without the corpus's feats.scp, to make others
 join_seconds=0     # join a speaker's utterances, shuffled, until they are so long; 0: never
+                   # [number 0 to 86400]
 overwrite=false    # make it again, even if it was made of something else
 
 . parse_options.sh
@@ -19,21 +20,26 @@ corpus=$1
 data=$2
 
 if [ "$corpus" = demo ]; then
-  begin_step "$data" corpus=demo seed="$seed"
-  tied python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --out "$data"
+  begin_step "${data%/}/" corpus=demo seed="$seed"
+  tied python3 "$UNSPEECH_ROOT/local/demo/make_corpus.py" --seed "$seed" --replace true --out "$data"
 else
   [ -d "$corpus" ] || die "$corpus: no such directory"
+  inputs=("$corpus")
   if [ -e "$corpus/wav.scp" ] || [ -e "$corpus/feats.scp" ]; then
     # Not every file in it: Kaldi's steps add to the data directory that they work on.
-    tables=("$corpus"/{wav.scp,segments,utt2spk,text})
+    tables=("$corpus"/{wav.scp,segments,utt2spk,utt2uniq,utt2lang,spk2gender,text})
+    tables+=("$corpus/reco2file_and_channel")
     ! $features || tables+=("$corpus/feats.scp")
-    files=$({ cat "${tables[@]}" 2> /dev/null || true; } | md5sum)
+    for file in "${tables[@]}"; do
+      [ ! -e "$file" ] || inputs+=("$file")
+    done
+    files=
   else
-    files=$(find -L "$corpus" -type f -printf '%P %s\n' | sort | md5sum)
+    files=$(find -L "$corpus" -type f -printf '%P %s %T@\n' | sort | md5sum)
   fi
-  begin_step "$data" corpus="$(realpath "$corpus")" files="md5:${files%% *}" \
-    join_seconds="$join_seconds" features="$features"
-  tied python3 -m unspeech.corpus --out "$data" --join-seconds "$join_seconds" \
+  begin_step "${data%/}/" corpus="$(realpath "$corpus")" ${files:+files="md5:${files%% *}"} \
+    join_seconds="$join_seconds" features="$features" -- "${inputs[@]}"
+  tied python3 -m unspeech.corpus --replace true --out "$data" --join-seconds "$join_seconds" \
     --features "$features" "$corpus"
 fi
-finish_step "$data"
+finish_step "${data%/}/"

@@ -27,7 +27,7 @@ begin_step "$dir/embedding.scp" weight="$weight" seed="$seed" \
   background="md5:$(file_key "$background")" statistics="md5:$(file_key "$statistics")" \
   -- "$vectors"
 
-$cmd "$dir/log/join.log" \
-  job.sh python3 -m unspeech.statistics join --embeddings "$vectors" --statistics "$statistics" \
+run_jobs "$dir/log/join.log" \
+  python3 -m unspeech.statistics join --embeddings "$vectors" --statistics "$statistics" \
   --background "$background" --weight "$weight" --seed "$seed" --ark "$dir/embedding.ark"
 finish_step "$dir/embedding.scp"

@@ -9,8 +9,8 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-outliers=own       # what an outlier becomes: own (a speaker), nearest (cluster), or leave-out
-embeddings=        # embedding directory that was clustered; `--outliers nearest` needs it
+outliers=own       # what becomes of outliers: own: what the clusters say, by default a speaker each;
+                   # nearest: the nearest cluster; or leave-out [own|nearest|leave-out]
 overwrite=false    # make it again, even if it was made otherwise
 
 . parse_options.sh
@@ -20,14 +20,16 @@ clusters=$2
 dir=$3
 
 require_files "$data/utt2spk" "$clusters/utt2spk"
-vectors=
-[ -z "$embeddings" ] || vectors=$(vectors_of "$embeddings")
-inputs=("$clusters/utt2spk" ${vectors:+"$vectors"})
-for name in wav.scp segments text feats.scp cmvn.scp; do
+inputs=("$clusters/utt2spk")
+[ "$outliers" = own ] || inputs+=("$clusters/outliers")
+for name in wav.scp segments text utt2uniq feats.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
-begin_step "$dir/spk2utt" outliers="$outliers" -- "${inputs[@]}"
+begin_step "$dir/spk2utt" outliers="$outliers" -- "$data" "$clusters" "${inputs[@]}" -- \
+  "$dir"/{wav.scp,segments,utt2spk,text,feats.scp,vad.scp,cmvn.scp,cmvn.ark,utt_map,utt2uniq} \
+  "$dir"/{utt2dur,utt2num_frames,utt2lang,utt2warp,reco2dur,reco2file_and_channel} \
+  "$dir"/{frame_shift,stm,glm,ctm}
 
-tied python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters/utt2spk" \
-  --outliers "$outliers" ${vectors:+--embeddings "$vectors"} --out "$dir"
+tied python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters" \
+  --outliers "$outliers" --out "$dir"
 finish_step "$dir/spk2utt"

@@ -8,11 +8,11 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=4
+nj=4               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 fbank_config=$UNSPEECH_ROOT/conf/fbank.conf   # options of Kaldi's compute-fbank-feats
-seed=1             # of the dither
-max_failed_fraction=0.05   # of utterances that cannot be used, of all
+seed=1             # of the dither [integer >= 0]
+max_failed_fraction=0.05   # of utterances that cannot be used, of all [number 0 to 1]
 overwrite=false    # make them again, even if they were made otherwise
 
 . parse_options.sh
@@ -28,23 +28,26 @@ if [ -e "$data/segments" ]; then
   inputs+=("$data/segments")
   list=$data/segments
 fi
-begin_step "$data/feats.scp" seed="$seed" dir="$dir" -- "${inputs[@]}"
+name=$(basename "$(realpath "$data")")
+out=$dir/raw_fbank_$name.JOB
+mapfile -t arks < <(job_files "$out.ark" "$nj")
+begin_step "$data/feats.scp" seed="$seed" dir="$dir" -- "${inputs[@]}" -- \
+  "${arks[@]}" "${arks[@]/%.ark/.scp}"
 
 mkdir -p "$log" "$dir"
-name=$(basename "$(realpath "$data")")
 split=$log/split_$name
 mkdir -p "$split"
-awk '{ print $1 }' "$list" | sort > "$split/utterances.scp"
+awk '{ print $1 }' < "$list" | sort > "$split/utterances.scp"
 nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
 utterances=$(wc -l < "$split/utterances.scp")
-max_failed=$(awk "BEGIN { print int($max_failed_fraction * $utterances) }")
-out=$dir/raw_fbank_$name.JOB
+max_failed=$(awk -v share="$max_failed_fraction" -v all="$utterances" \
+  'BEGIN { print int(share * all) }')
 kaldi=()
 if command -v compute-fbank-feats > /dev/null; then
   kaldi=(--compute-fbank-feats "$(command -v compute-fbank-feats)")
 fi
-$cmd JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
-  job.sh once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" \
+run_jobs JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
+  once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" --leaves "$out.ark" \
   python3 -m unspeech.fbank --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$fbank_config" --seed "$seed" --max-failed "$max_failed" \
   "${kaldi[@]}" --ark "$out.ark" --scp "$out.scp" \
@@ -62,4 +65,5 @@ fi
 join_jobs "$split/num_frames.JOB" "$nj" "$data/utt2num_frames"
 join_jobs "$split/durations.JOB" "$nj" "$data/utt2dur"
 join_jobs "$out.scp" "$nj" "$data/feats.scp"
+same_utterances "$data/feats.scp" "$split/utterances.scp" "$data/feats.scp" "$log/failed_utterances"
 finish_step "$data/feats.scp"

@@ -23,7 +23,7 @@ require_files "$model/final.ie.id" ${clusters:+"$clusters/utt2spk"}
 begin_step "$model/treatment.npz" seed="$seed" -- "$vectors" "$model/final.ie.id" \
   ${clusters:+"$clusters/utt2spk"}
 
-$cmd "$model/log/treatment.log" \
-  job.sh python3 -m unspeech.treatment make --embeddings "$vectors" --model "$model" --seed "$seed" \
+run_jobs "$model/log/treatment.log" \
+  python3 -m unspeech.treatment make --embeddings "$vectors" --model "$model" --seed "$seed" \
   ${clusters:+--clusters "$clusters"}
 finish_step "$model/treatment.npz"

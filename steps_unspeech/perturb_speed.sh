@@ -18,26 +18,25 @@ new_data=$2
 
 require_files "$data/wav.scp"
 inputs=("$data/wav.scp")
-for name in segments utt2spk; do
+for name in segments utt2spk utt2uniq; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
-begin_step "$new_data" -- "${inputs[@]}"
+begin_step "${new_data%/}/" -- "$data" "${inputs[@]}"
 
-# Whether Kaldi's script can do it: of files it reads wav only.
+# Whether Kaldi's script can do it: of files it reads wav only, and it drops channels of segments.
 kaldi_can() {
   [ -n "${KALDI_ROOT:-}" ] && command -v sox > /dev/null && command -v wav-to-duration > /dev/null &&
-    ! grep -qviE '(\.wav|\|)[[:space:]]*$' "$data/wav.scp"
+    ! grep -qviE '(\.wav|:[0-9]+|\|)[[:space:]]*$' "$data/wav.scp" &&
+    { [ ! -e "$data/segments" ] || awk 'NF != 4 { exit 1 }' "$data/segments"; } &&
+    [[ ! $(realpath -m "$new_data") =~ [^A-Za-z0-9_./+=:,@%~-] ]]    # it quotes no names
 }
 
 if kaldi_can; then
-  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").part
-  rm -rf "$work" "$new_data"
+  work=$(realpath "$(dirname "$new_data")")/.$(basename "$new_data").kaldi
+  rm -rf "$work"
   mkdir "$work"
   # A copy, since the script changes its input.
   tied python3 -m unspeech.corpus --out "$work/data" "$data"
-  for name in utt2uniq utt2lang reco2dur reco2file_and_channel; do
-    [ ! -e "$data/$name" ] || cp "$data/$name" "$work/data"
-  done
   # It runs beside utils/. A recipe has that, and its pipes may hold paths relative to the recipe.
   place=.
   if [ ! -e utils/data/perturb_data_dir_speed_3way.sh ]; then
@@ -46,9 +45,9 @@ if kaldi_can; then
     : > "$work/path.sh"
   fi
   (cd "$place" && tied utils/data/perturb_data_dir_speed_3way.sh "$work/data" "$work/data_sp")
-  mv "$work/data_sp" "$new_data"
+  tied python3 -m unspeech.perturb --made "$work/data_sp" --replace true --out "$new_data" "$data"
   rm -rf "$work"
 else
-  tied python3 -m unspeech.perturb --out "$new_data" "$data"
+  tied python3 -m unspeech.perturb --replace true --out "$new_data" "$data"
 fi
-finish_step "$new_data"
+finish_step "${new_data%/}/"

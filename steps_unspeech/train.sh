@@ -13,11 +13,12 @@ set -euo pipefail
 cmd=run_local.py   # how the job is run; see gpu_cmd in cmd.sh
 config=$UNSPEECH_ROOT/conf/unspeech_64.yaml   # settings of the model and of training
 filelist=          # features to train on in place of a data directory
-num_steps=         # training length; default: the config's
-max_minutes=       # upper bound of the time that training takes
-num_gpus=1         # GPUs of a worker, if it has any
+num_steps=         # training length; default: the config's [integer >= 1]
+max_minutes=       # upper bound of the time that training takes [number > 0]
+num_gpus=1         # GPUs of a worker, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
-seed=1             # of initial weights, sampling and dropout
+                   # [integer 1 to 9999]
+seed=1             # of initial weights, sampling and dropout [integer >= 0]
 train_opts=        # more settings, over those of the config: "--batch-size 16 --fc-size 512"
 overwrite=false    # train again, even if <model-dir> holds a model
 
@@ -33,42 +34,43 @@ fi
 model=$1
 
 require_files "$config"
-feats=$(inputs_of "$data" "$config" "$train_opts")
-read -ra settings <<< "$train_opts"
+sources=("$data")
+if [[ $train_opts =~ --memmap[-_]dir[\ =]([^ ]+) && ! -e $data && -s ${BASH_REMATCH[1]}/made_from ]]
+then
+  feats=${BASH_REMATCH[1]}/made_from sources=()   # features decoded once may be gone
+else
+  feats=$(inputs_of "$data" "$config" "$train_opts")
+fi
+split_words settings "$train_opts"
 [ -z "$num_steps" ] || settings+=(--num-steps "$num_steps")
 [ -z "$max_minutes" ] || settings+=(--max-minutes "$max_minutes")
-train=(job.sh python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}"
+train=(python3 -m unspeech.train --config "$config" --seed "$seed" "${settings[@]}"
   --data "$data" --dir "$model")
 if [[ $train_opts =~ --test[-_]sampling ]]; then
-  $cmd "$model/log/test_sampling.log" "${train[@]}"
+  run_jobs "$model/log/test_sampling.log" "${train[@]}"
   echo "$model/sampling.png"
   exit
 fi
 
-[ "$overwrite" = false ] || [ ! -e "$model/config.yaml" ] || rm -rf "$model"
-for state in "$model"/.final.ie.id.{made,making}_from; do
-  # Training of another length is not another run: a longer one goes on from a shorter one.
-  [ ! -e "$state" ] || grep -qx "num_steps $num_steps" "$state" || {
-    sed "s/^num_steps .*/num_steps $num_steps/" "$state" > "$model/.final.ie.id.making_from.part"
-    mv "$model/.final.ie.id.making_from.part" "$model/.final.ie.id.making_from"
-    rm -f "$model/.final.ie.id.made_from"
-  }
-done
-begin_step "$model/final.ie.id" seed="$seed" num_steps="$num_steps" train_opts="$train_opts" \
-  -- "$feats" "$config"
+# Training of another length is not another run: a longer one goes on from a shorter one.
+begin_step "$model/final.ie.id" seed="$seed" +num_steps="$num_steps" train_opts="$train_opts" -- \
+  "${sources[@]}" "$feats" "$config" -- "$model"/{config.yaml,trained_on.yaml,model.weights.h5} \
+  "$model"/{train_log.jsonl,row_statistics.yaml,unused_utterances,checkpoints,tensorboard}
 
-log=$model/log/train.log
+log=$model/log/train.log jobs=()
 train+=(--num-gpus "$num_gpus")
 [ "$num_gpus" -eq 1 ] || cmd+=" --gpu $num_gpus"
 if [ "$num_workers" -gt 1 ]; then
   log=$model/log/train.JOB.log
-  cmd+=" --max-jobs-run $num_workers JOB=1:$num_workers"
+  cmd+=" --max-jobs-run $num_workers"
+  jobs=(JOB=1:"$num_workers")
   train+=(--num-workers "$num_workers" --worker JOB)
   rm -rf "$model/workers"   # where they meet
   mkdir -p "$model/workers"
 fi
 echo "Training; to watch: tail -f ${log/JOB/1}"
-$cmd "$log" "${train[@]}"
+run_jobs "${jobs[@]}" "$log" "${train[@]}"
 rm -rf "$model/workers"
 require_files "$model/model.weights.h5" "$model/final.ie.id"
+sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
 finish_step "$model/final.ie.id"

@@ -13,14 +13,17 @@ set -euo pipefail
 
 cmd=run_local.py   # how training, embedding and clustering are run; see gpu_cmd in cmd.sh
 config=$UNSPEECH_ROOT/conf/speaker.yaml   # settings of the model and of training
-rounds=2           # at most
+rounds=2           # at most [integer >= 1]
 agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
+                   # [number -1 to 1]
 min_probability=0.5    # of an utterance to belong to its cluster, or it is not trained on again
-num_steps=         # training length of a round; default: the config's
-max_minutes=       # upper bound of the time that training takes, in all
-num_gpus=1         # GPUs of a training job, if it has any
+                   # [number 0 to 1]
+num_steps=         # training length of a round; default: the config's [integer >= 1]
+max_minutes=       # upper bound of the time that training takes, in all [number > 0]
+num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
-seed=1
+                   # [integer 1 to 9999]
+seed=1             # of initial weights, sampling and dropout [integer >= 0]
 train_opts=        # more settings, over those of the config
 overwrite=false    # train again, even if <model-dir> holds a model
 
@@ -34,8 +37,8 @@ require_files "$config"
 feats=$(inputs_of "$data" "$config" "$train_opts")
 begin_step "$model/final.ie.id" rounds="$rounds" agreement="$agreement" \
   min_probability="$min_probability" seed="$seed" num_steps="$num_steps" \
-  train_opts="$train_opts" -- "$feats" "$config"
-! $overwrite || rm -rf "$model/rounds"
+  train_opts="$train_opts" -- "$data" "$feats" "$config" -- \
+  "$model"/{config.yaml,trained_on.yaml,train_log.jsonl,row_statistics.yaml,model.weights.h5,rounds}
 
 bound=()
 [ -z "$max_minutes" ] ||
@@ -44,7 +47,11 @@ before=
 for ((round = 1; round <= rounds; round++)); do
   dir=$model/rounds/$round
   settings=$train_opts
-  [ -z "$before" ] || settings+=" --context-sampling speaker --initial-model $before/model --pseudo-utt2spk $before/pseudo_utt2spk"
+  if [ -n "$before" ]; then
+    printf -v quoted %q "$before"    # split_words takes it apart again
+    settings+=" --context-sampling speaker --initial-model $quoted/model"
+    settings+=" --pseudo-utt2spk $quoted/pseudo_utt2spk"
+  fi
   echo "Round $round of at most $rounds"
   "$steps/train.sh" --cmd "$cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
     --config "$config" --seed "$seed" --num-steps "$num_steps" \

@@ -27,7 +27,7 @@ require_files "$model/treatment.npz"
 begin_step "$dir/embedding.scp" treatment="$treatment" \
   domain_embeddings="${domain:+md5:$(file_key "$domain")}" -- "$vectors" "$model/treatment.npz"
 
-$cmd "$dir/log/treat.log" \
-  job.sh python3 -m unspeech.treatment apply --embeddings "$vectors" --model "$model" \
+run_jobs "$dir/log/treat.log" \
+  python3 -m unspeech.treatment apply --embeddings "$vectors" --model "$model" \
   --treatment "$treatment" ${domain:+--domain-embeddings "$domain"} --ark "$dir/embedding.ark"
 finish_step "$dir/embedding.scp"

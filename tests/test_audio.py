@@ -11,7 +11,8 @@ import soundfile
 from conftest import ROOT, call, call_fails
 
 from unspeech.archives import iterate_arrays
-from unspeech.audio import AudioError, DataAudio, wav_bytes
+from unspeech.audio import AudioError, DataAudio
+from unspeech.audio_file import wav_bytes
 from unspeech.tables import read_table, write_table
 
 RATE = 16000
@@ -145,7 +146,7 @@ def test_bad_segments(tmp_path):
         assert f"utterance '{name}': segment" in str(samples[name])
     for line, said in [
         ("other 0 1", "its recording 'other' is not in wav.scp"),
-        ("r 0", "expected '<recording> <start> <end>'"),
+        ("r 0", "expected '<recording> <start> <end> [<channel>]'"),
         ("r 2 1", "starts at 2 s and ends at 1 s"),
         ("r nan 1", "starts at nan s"),
     ]:

@@ -186,3 +186,30 @@ def test_copies_belong_to_the_recording_and_keep_the_voice(tmp_path):
     assert recordings_of(utterances, tmp_path) == expected, "names alone do not make a copy"
     same_voice = ["a-1", "a-2", "a-1", *copies[1:5], "sp1.1-a-1", "voice1-x", "aug3-x"]
     assert unaugmented(utterances, tmp_path) == same_voice
+
+
+def test_copies_stay_with_their_originals_through_import(tmp_path):
+    """A corpus with copies is imported: no copy is held out from its original."""
+    data, new, out = write_data(tmp_path / "data", segments=False), tmp_path / "new", "imported"
+    augment(data, new, "--copies", 2, "--voices", 1)
+    done = run(STEPS / "import_corpus.sh", new, out, cwd=tmp_path, KALDI_ROOT="")
+    assert done.returncode == 0, done.stderr
+    utterances = list(read_table(tmp_path / out / "utt2spk"))
+    names = set(read_table(data / "utt2spk"))
+    assert len(utterances) == 4 * len(names)
+    assert set(recordings_of(utterances, tmp_path / out)) == names
+    assert sorted(unaugmented(utterances, tmp_path / out)).count("s1-a") == 3
+    again = run(STEPS / "import_corpus.sh", new, out, cwd=tmp_path, KALDI_ROOT="")
+    assert "complete already" in again.stdout
+    write_table(new / "utt2uniq", {u: u for u in utterances})
+    other = run(STEPS / "import_corpus.sh", new, out, cwd=tmp_path, KALDI_ROOT="")
+    assert other.returncode == 1
+    assert "made otherwise" in other.stderr
+
+
+def test_a_speeds_prefix_is_kaldis_and_utt2uniq_comes_first(tmp_path):
+    names = ["sp001-a", "sp002-a", "sp0.9-a", "sp1.1-a", "sp1.1-", "sp0.9-talk"]
+    without_table = ["sp001-a", "sp002-a", "a", "a", "sp1.1-", "talk"]
+    assert recordings_of(names, tmp_path) == without_table
+    write_table(tmp_path / "utt2uniq", {"sp0.9-talk": "sp0.9-talk", "sp001-a": "a"})
+    assert recordings_of(names, tmp_path) == ["a", *without_table[1:5], "sp0.9-talk"]

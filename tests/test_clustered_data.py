@@ -38,8 +38,9 @@ def write_data(data: Path, utterances: list[str], segments: bool) -> Path:
     return data
 
 
-def write_clusters(directory: Path, clusters: dict[str, str]) -> Path:
+def write_clusters(directory: Path, clusters: dict[str, str], **outliers: str) -> Path:
     write_table(directory / "utt2spk", clusters)
+    write_table(directory / "outliers", {u.replace("_", "-"): c for u, c in outliers.items()})
     return directory
 
 
@@ -119,22 +120,94 @@ def test_statistics_of_utterances_are_added_up(tmp_path, kaldi, monkeypatch):
 
 def test_outliers_can_join_the_nearest_cluster(tmp_path, kaldi):
     write_data(tmp_path / "data", UTTERANCES, segments=False)
-    write_clusters(tmp_path / "clusters", CLUSTERS)
-    directions = {"c1": [1.0, 0.0], "c10": [0.0, 1.0], "c2": [0.9, 0.2]}
-    with ArkWriter(tmp_path / "emb/embedding.ark") as writer:
-        for utterance, cluster in CLUSTERS.items():
-            writer.write(utterance, np.array(directions[cluster]))
-    new = make(tmp_path, "--outliers", "nearest", "--embeddings", "emb")
+    write_clusters(tmp_path / "clusters", CLUSTERS, b_2="c1")
+    new = make(tmp_path, "--outliers", "nearest")
     assert read_table(new / "utt2spk")["c1-b-2"] == "c1"
     assert set(read_table(new / "spk2utt")) == {"c1", "c10"}
     check_with_kaldi(kaldi, new)
 
 
-def test_outliers_can_be_left_out(tmp_path):
+def test_outliers_can_be_left_out_and_a_cluster_of_one_is_none(tmp_path):
     write_data(tmp_path / "data", UTTERANCES, segments=True)
-    write_clusters(tmp_path / "clusters", CLUSTERS)
+    write_clusters(tmp_path / "clusters", CLUSTERS, b_1="c10")
     new = make(tmp_path, "--outliers", "leave-out")
-    assert sorted(read_table(new / "utt_map").values()) == sorted(set(UTTERANCES) - {"b-2"})
+    assert sorted(read_table(new / "utt_map").values()) == sorted(set(UTTERANCES) - {"b-1"})
+
+
+def test_outliers_of_a_clustering_join_as_its_metric_says(tmp_path):
+    """Vectors whose second half shows the speakers; the nearest one depends on the metric."""
+    rng = np.random.default_rng(0)
+    halves = {"a": [9, 0, 0, 1, 0, 0], "b": [0, 9, 0, 0, 3, 0]}
+    vectors = {f"{s}-{n}": halves[s] + 0.01 * rng.normal(size=6) for s in "ab" for n in range(6)}
+    vectors["x-0"] = np.array([0, 90, 0, 10, 9.5, 0])  # as a whole near b
+    with ArkWriter(tmp_path / "emb/embedding.ark") as writer:
+        for utterance, vector in vectors.items():
+            writer.write(utterance, vector)
+    (write_data(tmp_path / "data", sorted(vectors), segments=False) / "cmvn.scp").unlink()
+    for metric, nearest in (("cosine", "a"), ("chebyshev", "a"), ("cityblock", "b")):
+        options = ["--half-index", 3, "--metric", metric, "--overwrite", "true"]
+        found = {}
+        for fate in ("own", "nearest"):
+            clusters = tmp_path / f"clusters_{fate}"
+            options += ["--cluster-algorithm", "DBSCAN", "--dbscan-eps", 0.3]
+            step = [STEPS / "cluster.sh", *options, "--outliers", fate, "emb", clusters]
+            done = run(*step, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert "outliers                         1" in done.stdout
+            found[fate] = read_table(clusters / "utt2spk")
+        done = run(
+            *(STEP, "--outliers", "nearest", "--overwrite", "true", "data", "clusters_own", "new"),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        old = read_table(tmp_path / "new/utt_map")
+        joined = {old[u]: c for u, c in read_table(tmp_path / "new/utt2spk").items()}
+        assert joined == found["nearest"]
+        assert joined["x-0"] == found["own"][f"{nearest}-0"]
+
+
+def test_k_means_has_no_outliers(tmp_path):
+    vectors = {"a-1": [1, 0, 0], "a-2": [1, 0.1, 0], "b-1": [0, 1, 0]}
+    with ArkWriter(tmp_path / "emb/embedding.ark") as writer:
+        for utterance, vector in vectors.items():
+            writer.write(utterance, np.array(vector, float))
+    (write_data(tmp_path / "data", list(vectors), segments=False) / "cmvn.scp").unlink()
+    options = ["--cluster-algorithm", "kmeans", "--n-clusters", 2]
+    done = run(STEPS / "cluster.sh", *options, "emb", "clusters", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(read_table(make(tmp_path, "--outliers", "leave-out") / "utt_map")) == 3
+
+
+def test_copies_of_any_kind_go_with_their_original(tmp_path):
+    """By utt2uniq, whatever their names; a recording may be called sp001 without being a copy."""
+    copies = ["aug1-a-1", "sp0.9-a-1", "a-1-noise", "sp001-a-1", "another"]
+    (write_data(tmp_path / "data", ["a-1", *copies], segments=False) / "cmvn.scp").unlink()
+    originals = {u: u if u == "sp001-a-1" else "a-1" for u in ["a-1", *copies]}
+    write_table(tmp_path / "data/utt2uniq", originals)
+    write_clusters(tmp_path / "clusters", {"a-1": "c1", "sp001-a-1": "c2", "aug1-a-1": "c2"})
+    result = run(STEP, "data", "clusters", "new", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert read_table(tmp_path / "new/utt2spk") == {
+        "aug1-c1-a-1": "aug1-c1",
+        "c1-a-1": "c1",
+        "c1-a-1-noise": "c1",
+        "c2-sp001-a-1": "c2",
+        "sp0.9-c1-a-1": "sp0.9-c1",
+    }
+    assert "without a cluster: 1 utterances, such as 'another'" in result.stdout
+
+
+def test_copies_need_not_be_clustered(tmp_path):
+    write_table(tmp_path / "data/utt2spk", dict.fromkeys(["a-1", "sp0.9-a-1", "aug1-b-1"], "s"))
+    write_table(tmp_path / "data/utt2uniq", {"aug1-b-1": "b-1"})
+    with ArkWriter(tmp_path / "emb/embedding.ark") as writer:
+        for utterance in ("a-1", "aug1-b-1", "sp0.9-a-1"):
+            writer.write(utterance, np.ones(3))
+    options = ["--cluster-algorithm", "kmeans", "--n-clusters", 1, "--data", "data"]
+    done = run(STEPS / "cluster.sh", *options, "emb", "clusters", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 3 utterances, without copies" in done.stdout
+    assert list(read_table(tmp_path / "clusters/utt2spk")) == ["a-1", "aug1-b-1"]
 
 
 @pytest.mark.parametrize("segments", [True, False])
@@ -174,15 +247,13 @@ def test_transcripts_may_be_empty(tmp_path):
     [
         ({"x": "c1"}, [], "data: none of its utterances is in the clusters"),
         ({"b-1": "c", "a-2": "c-a"}, [], "cannot sort utterances of clusters 'c-a' and 'c'"),
-        ({"a-1": "c1", "a-2": "c2"}, ["--outliers", "leave-out"], "every utterance is an outlier"),
-        (CLUSTERS, ["--outliers", "nearest"], "--outliers nearest needs --embeddings"),
-        (CLUSTERS, ["--outliers", "other"], "invalid choice: 'other'"),
-        (CLUSTERS, ["--embeddings", "none"], "none: no embedding.scp"),
+        ({"b-2": "c2"}, ["--outliers", "leave-out"], "every utterance is an outlier"),
+        (CLUSTERS, ["--outliers", "other"], "takes own or nearest or leave-out, not 'other'"),
     ],
 )
 def test_bad_input(tmp_path, clusters, options, message):
     write_data(tmp_path / "data", UTTERANCES, segments=False)
-    write_clusters(tmp_path / "clusters", clusters)
+    write_clusters(tmp_path / "clusters", clusters, b_2="-")
     result = run(STEP, *options, "data", "clusters", "new", cwd=tmp_path)
     assert result.returncode != 0
     assert message in result.stderr

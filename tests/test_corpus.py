@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from conftest import call, call_fails, write_features
 
-from unspeech.audio import DataAudio, wav_bytes
+from unspeech.audio import DataAudio
+from unspeech.audio_file import wav_bytes
 from unspeech.features import load_corpus
 from unspeech.tables import read_table, write_table
 
@@ -35,6 +36,10 @@ def corpus(tmp_path) -> Path:
     (corpus / "text").open("a").write("a-2\n")
     write_table(corpus / "spk2gender", {"a": "f", "b": "m", "gone": "m"})
     write_table(corpus / "utt2dur", {"a-1": "0.5", "a-2": "0.5", "b-1": "0.5"})
+    write_table(corpus / "utt2lang", {"a-1": "en", "a-2": "en", "b-1": "de", "gone-1": "fr"})
+    write_table(corpus / "utt2uniq", {"a-1": "a-1", "a-2": "a-1", "b-1": "b-1"})
+    write_table(corpus / "reco2dur", {"a-1": "0.5", "a-2": "0.5", "b-1": "0.5", "gone-1": "1"})
+    write_table(corpus / "spk2warp", {"a": "1.1", "b": "0.9", "gone": "1"})
     return corpus
 
 
@@ -53,6 +58,10 @@ def test_data_directory(corpus, tmp_path):
     assert lines(out / "spk2utt") == ["a a-1 a-2", "b b-1"]
     assert lines(out / "text") == ["a-1 one two", "a-2 ", "b-1 zwei  drei"]
     assert lines(out / "spk2gender") == ["a f", "b m"]
+    assert lines(out / "utt2lang") == ["a-1 en", "a-2 en", "b-1 de"]
+    assert lines(out / "utt2uniq") == ["a-1 a-1", "a-2 a-1", "b-1 b-1"]
+    assert lines(out / "reco2dur") == ["a-1 0.5", "a-2 0.5", "b-1 0.5"]
+    assert lines(out / "spk2warp") == ["a 1.1", "b 0.9"]
     assert lines(out / "wav.scp")[0] == f"a-1 {corpus}/audio/a-1.wav"
     assert len(dict(DataAudio(out, RATE).read())) == 3
 

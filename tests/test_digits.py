@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from shell import ROOT, run
 
-from unspeech.audio import wav_bytes
+from unspeech.audio_file import wav_bytes
 from unspeech.tables import read_table, write_table
 
 DIGITS = ROOT / "local/digits"

@@ -205,9 +205,14 @@ def test_output_formats(tiny_model, tiny_data, tmp_path):
     common = ["ivectors", "--feats", tiny_data / "feats.scp", "--model", tiny_model]
     call("embed", *common, "--ark", tmp_path / "bin.ark")
     call("embed", *common, "--ark", tmp_path / "text.ark", "--output-feat-format", "kaldi_text")
+    for name in ("ivector_period", "final.ie.id"):
+        (tmp_path / name).unlink()
     call("embed", *common, "--ark", tmp_path / "fea", "--output_feat_format", "unsup_challenge2017")
+    assert not (tmp_path / "ivector_period").exists(), "nothing beside the folder"
+    assert not (tmp_path / "final.ie.id").exists()
     binary = kaldiio.load_scp(str(tmp_path / "bin.scp"))
     text = kaldiio.load_scp(str(tmp_path / "text.scp"))
+    assert {path.suffix for path in (tmp_path / "fea").iterdir()} == {".fea"}
     assert (tmp_path / "text.ark").read_text().startswith("s0-u0  [")
     for name, rows in binary.items():
         np.testing.assert_allclose(text[name], rows, atol=1e-4)

@@ -78,7 +78,11 @@ def test_windows_of_any_length_in_a_step(tied):
     targets, contexts = noise(2, 5, 40), noise(2, 3, 9, 40)
     lengths = np.int32([4, 5]), np.int32([[9, 1, 2], [3, 4, 5]])
     embedded = model.embed_batch(targets, contexts, *lengths)
-    np.testing.assert_allclose(embedded[0][0], model.embed_targets(targets[:1, :4])[0], atol=1e-6)
+    expected = model.embed_targets(targets[:1, :4])[0]
+    np.testing.assert_allclose(embedded[0][0, 0], expected, atol=1e-6)
+    if tied:  # contexts are embedded as targets, too
+        expected = model.embed_targets(contexts[1, 2:, :5])[0]
+        np.testing.assert_allclose(embedded[0][1, 3], expected, atol=1e-6)
     expected = model.embed_contexts(contexts[1, 2:, :5])[0]
     np.testing.assert_allclose(embedded[1][1, 2], expected, atol=1e-6)
 

@@ -8,7 +8,7 @@ from conftest import TINY, call, call_fails, tiny_options
 from shell import STEPS, run
 
 from unspeech.archives import iterate_arrays
-from unspeech.audio import wav_bytes
+from unspeech.audio_file import wav_bytes
 from unspeech.config import make_config
 from unspeech.encoders import make_encoder
 from unspeech.frontend import filter_bank

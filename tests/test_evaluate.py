@@ -48,6 +48,7 @@ def corpus(tmp_path_factory):
     clusters[names[0]] = "o000000"
     del clusters[names[-1]]
     write_table(directory / "clusters/utt2spk", clusters)
+    write_table(directory / "clusters/outliers", {names[0]: "c0", names[-1]: "c2"})
     return directory
 
 
@@ -238,8 +239,13 @@ def test_one_new_utterance_in_a_cluster_is_no_outlier(corpus, tmp_path):
         utterances[1]: "o000003",
     }
     write_table(tmp_path / "clusters/utt2spk", clusters)
+    write_table(tmp_path / "clusters/outliers", {utterances[1]: "c00002", utterances[2]: "c00001"})
     got = evaluate(corpus, tmp_path, "--clusters", tmp_path / "clusters")
-    assert (got["clusters"], got["outliers"]) == (2, 1)
+    assert (got["clusters"], got["outliers"]) == (2, 1), "one of the two has joined its nearest"
+    (tmp_path / "clusters/outliers").unlink()
+    options = ("--embeddings", corpus, "--utt2spk", corpus / "utt2spk", "--out", tmp_path / "none")
+    message = call_fails("evaluate", *options, "--clusters", tmp_path / "clusters")
+    assert "clusters/outliers: no such file; cluster again" in message
 
 
 def test_a_wrong_utt2spk_is_refused(corpus, tmp_path):
@@ -262,6 +268,7 @@ def test_a_wrong_utt2spk_is_refused(corpus, tmp_path):
 
 def test_clusters_of_other_utterances_are_refused(corpus, tmp_path):
     write_table(tmp_path / "utt2spk", {"stranger": "c0"})
+    (tmp_path / "outliers").touch()
     message = call_fails(
         "evaluate", "--embeddings", corpus, "--utt2spk", corpus / "utt2spk", "--clusters", tmp_path,
         "--out", tmp_path / "out",

@@ -2,14 +2,17 @@
 
 import gzip
 import re
+import shutil
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 import pytest
 from conftest import call, tiny_options, voices, write_features
+from shell import STEPS, run
 
 from unspeech import features
+from unspeech.archives import iterate_arrays
 from unspeech.config import make_config
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus, load_corpus
@@ -205,6 +208,22 @@ def test_a_cache_is_used_again_until_its_features_change(data, tmp_path):
     assert_same(load_corpus(ark, 40, cache), other)
 
 
+def test_a_cache_serves_when_its_features_are_gone(data, tmp_path):
+    compressed = save(tmp_path / "compressed", compression_method=2)
+    cache = tmp_path / "cache"
+    expected = {u: f.copy() for u, f in iterate_arrays(compressed)}
+    load_corpus(compressed, 40, cache)
+    compressed.with_suffix(".ark").unlink()
+    assert_same(load_corpus(compressed, 40, cache), expected)
+    compressed.unlink()
+    assert_same(load_corpus(compressed, 40, cache), expected)
+    with pytest.raises(UnspeechError, match=r"these settings \(feat_size differ\)"):
+        load_corpus(compressed, 39, cache)
+    for options in ({"memmap_dir": tmp_path / "none"}, {"memmap_reuse_cache": False}):
+        with pytest.raises(UnspeechError, match=r"compressed.scp: no such file"):
+            load_corpus(compressed, 40, **{"memmap_dir": cache} | options)
+
+
 def test_an_incomplete_cache_is_made_again_and_a_damaged_one_refused(data, tmp_path):
     ark, cache = data / "feats.ark", tmp_path / "cache"
     load_corpus(ark, 40, cache)
@@ -283,11 +302,15 @@ def test_archives_may_be_replaced_while_in_use_but_not_cut(data, monkeypatch):
 
 
 def test_training_takes_a_cache(tiny_data, tmp_path):
-    call(
-        "train", "--data", tiny_data / "feats.ark", "--dir", tmp_path / "model",
-        "--memmap_dir", tmp_path / "cache", "--memmap_dtype", "float16",
-        "--memmap_reuse_cache", "false",
-        *tiny_options(num_steps=1, embedding_transformation="BaselineDnn"),
-    )  # fmt: skip
-    assert (tmp_path / "model" / "final.ie.id").exists()
+    ark = shutil.copy(tiny_data / "feats.ark", tmp_path / "feats.ark")
+    tiny = tiny_options(num_steps=1, embedding_transformation="BaselineDnn")
+    cache = ["--memmap_dir", tmp_path / "cache", "--memmap_dtype", "float16"]
+    first = [*tiny, *cache, "--memmap_reuse_cache", "false"]
+    call("train", "--data", ark, "--dir", tmp_path / "model", *first)
     assert (tmp_path / "cache" / "frames").exists()
+    Path(ark).unlink()
+    words = " ".join(map(str, [*tiny, *cache]))
+    step = run(STEPS / "train.sh", "--filelist", ark, "--train-opts", words, tmp_path / "alone")
+    assert step.returncode == 0, step.stderr
+    same = [(tmp_path / name / "final.ie.id").read_text() for name in ("model", "alone")]
+    assert same[0] == same[1]

@@ -134,7 +134,7 @@ def dynamic_bilstm(window):
     return forward + lstm(window, "bidirectional_rnn/bw", reversed(range(FRAMES)))
 
 
-def resnet_small(window):
+def resnet_small(window, mean=True):
     def norm(x, name):
         with v1.variable_scope(name):
             size = x.shape[-1]
@@ -169,8 +169,14 @@ def resnet_small(window):
             for i in range(1, units + 1):
                 with v1.variable_scope(f"block{block}/unit_{i}/bottleneck_v2"):
                     x = unit(x, base, stride if i == units else 1)
-        x = tf.reduce_mean(norm(x, "postnorm"), [1, 2], keepdims=True)
+        x = norm(x, "postnorm")
+        if mean:
+            x = tf.reduce_mean(x, [1, 2], keepdims=True)
         return layer(x, FC, "logits", 1, activation=tf.identity)
+
+
+def resnet_small_flat(window):
+    return resnet_small(window, mean=False)
 
 
 def learnt_filters_and_vgg16(samples):
@@ -253,6 +259,7 @@ def assert_imported(model_dir: Path, windows, expected) -> None:
         ("Dynamic_LSTM", forward_lstm, {}, {}),
         ("Dynamic_biLSTM", dynamic_bilstm, {}, {}),
         ("Resnet_v2_50_small", resnet_small, {}, {}),
+        ("Resnet_v2_50_small_flat", resnet_small_flat, {}, {}),
     ],
 )
 def test_imported_networks_compute_the_same(name, encoder, network, settings, tmp_path, capsys):

@@ -1,14 +1,19 @@
 """docs/original.md: every option of the original program is there, and what is said of it holds."""
 
+import dataclasses
 import importlib
 import re
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_fails
 from shell import STEPS
 
+from unspeech.config import Config, make_config, read_yaml
 from unspeech.errors import run_program
+from unspeech.features import MemmapOptions
+from unspeech.options import OptionParser
+from unspeech.rows import RowOptions
 
 # Options of the original's programs, as `unsup_model_neg.py`, `cluster.py` and `show_feats.py`
 # declare them.
@@ -48,11 +53,55 @@ def tables() -> dict[str, list[list[str]]]:
     """{program: rows of its table: (original, here, remarks)}."""
     found, program = {}, None
     for line in (ROOT / "docs/original.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## ") and not line.startswith("## `"):
+            program = None
         if line.startswith("## `"):
             program = line.strip("# `")
             found[program] = []
-        elif line.startswith("| `"):
+        elif line.startswith("| `") and program:
             found[program].append([cell.strip() for cell in line.strip("| ").split(" | ")])
+    return found
+
+
+def default_rows() -> list[tuple[str, str, str, str | None]]:
+    """(program, option, original's default, ours where it differs) of what the page says."""
+    text = (ROOT / "docs/original.md").read_text(encoding="utf-8")
+    text = text.partition("## Defaults")[2].partition("## How fast")[0]
+    rows = []
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            program, options, theirs, ours, why = line.strip("| ").split(" | ")
+            assert why
+            rows += [(program.strip("`"), name, theirs, ours) for name in quoted(options)]
+    for word in text.split("```")[1].split():
+        if word.endswith(":"):
+            program = word[:-1]
+        else:
+            name, theirs = word.split("=")
+            rows.append((program, name, theirs.strip('"'), None))
+    return rows
+
+
+def our_defaults(monkeypatch) -> dict[str, dict[str, object]]:
+    """{program of the original: {option: default here}}."""
+    parsers = []
+
+    def stop(parser, *_):
+        parsers.append(parser)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(OptionParser, "parse_args", stop)
+    found = {}
+    for program, ours in HERE.items():
+        found[program] = {}
+        for name in ours[::-1]:  # the first one's count most
+            parsers.clear()
+            with pytest.raises(SystemExit):
+                importlib.import_module(f"unspeech.{name}").main()
+            found[program] |= {a.dest: a.default for a in parsers[0]._actions}
+    for kind in (MemmapOptions, RowOptions, Config):
+        own = {field.name: field.default for field in dataclasses.fields(kind)}
+        found["unsup_model_neg.py"] |= own
     return found
 
 
@@ -104,6 +153,40 @@ def test_what_is_the_same_is_an_option_of_that_name(program, name, helps, capsys
     words = set(re.findall(r"--[\w-]+", text.replace("_", "-")))
     assert f"--{option.replace('_', '-')}" in words
     assert all(re.search(rf"\b{value}\b", text) for value in values)
+
+
+@pytest.mark.parametrize("original", OPTIONS)
+def test_every_option_of_the_original_is_taken_or_answered(original, capsys):
+    for program in HERE[original]:
+        for option in OPTIONS[original].split():
+            message = call_fails(program, f"--{option}")
+            unknown = f"unknown option --{option.replace('_', '-')}"
+            assert not message.startswith(f"{unknown};"), f"{program}: no answer to {message}"
+
+
+def test_defaults_are_the_originals_or_said_to_differ(monkeypatch):
+    ours = our_defaults(monkeypatch)
+    rows = default_rows()
+    assert len({row[:2] for row in rows}) == len(rows), "an option has one row"
+    for program, name, theirs, here in rows:
+        default = ours[program][name]
+        text = "" if default is None else str(default)
+        assert text == (theirs if here is None else here), name
+        assert text != theirs or here is None, f"{name} does not differ"
+    # Options that the tables call the same, those that need a value aside, are all there.
+    named = {(program, name) for program, name, *_ in rows}
+    needed = {"input_featfile", "mode", "output_feat_format"}
+    for program, option in same_options():
+        name = option.split()[0].replace("-", "_")
+        assert (program, name) in named or name in needed, name
+
+
+def test_the_published_settings_say_what_l2_reg_does():
+    for name in ("64", "128"):
+        lines = (ROOT / f"conf/unspeech_{name}.yaml").read_text().splitlines()
+        (line,) = [line for line in lines if line.startswith("l2_reg")]
+        assert "never added it to its loss" in line
+    assert make_config(read_yaml(ROOT / "conf/unspeech_64.yaml"), "64").num_steps == 394_000
 
 
 def test_what_else_the_tables_name_exists():

@@ -56,7 +56,8 @@ def write_set(recipe: Path, name: str, persons: range, speeds: dict[str, float])
         audio = dict(zip(names, utterances, strict=True))
         if recipe.parent.name == "tedlium":
             speakers = [f"Talk{person}-{number // 2 + 1}" for number in range(3)]
-            names = [f"Talk{person}-{number:07d}" for number in range(3)]
+            speakers[2] = speakers[2] if person else "Talk0-0000117-0000180"
+            names = [f"{speaker}-{number:07d}" for number, speaker in enumerate(speakers)]
             audio = {f"Talk{person}": np.concatenate(utterances)}
         for recording, samples in audio.items():
             soundfile.write(recipe / f"db/{recording}.wav", samples, RATE)
@@ -132,7 +133,7 @@ def egs(tmp_path_factory) -> Path:
 
     checkout = copy_checkout(egs / "tedlium/unspeech")
     train(checkout, "--stop-stage", 2)
-    train(checkout, "--stage", 3, "--stop-stage", 3)
+    train(checkout, "--stage", 3, "--stop-stage", 5)
     recipe = ["--recipe", egs / LIBRI]
     train(checkout, *recipe, "--stop-stage", 2)
     train(checkout, *recipe, "--stage", 3, "--stop-stage", 3)
@@ -184,6 +185,33 @@ def test_speakers_to_score_with_are_persons(egs):
         assert set(read_table(data / "utt2person").values()) == persons
 
 
+def test_names_that_are_no_part_of_a_persons_stay_whole(egs):
+    data = egs / TED / "exp/nnet3_unspeech/data/train_cleaned_sp"
+    persons = read_table(data / "utt2person")
+    assert persons["Talk1-2-0000002"] == "Talk1"
+    assert persons["Talk0-0000117-0000180-0000002"] == "Talk0-0000117-0000180"
+
+
+def test_training_speech_has_clusters_as_speakers(egs, kaldi):
+    """In data directories with the recipe's features, copies with the cluster of their original."""
+    recipe, made = egs / TED, egs / TED / "exp/nnet3_unspeech"
+    clusters = read_table(made / "clusters/train_cleaned_sp/utt2spk")
+    originals = read_table(recipe / "data/train_cleaned/utt2spk")
+    assert clusters.keys() == originals.keys()
+    for name in ("train_cleaned", "train_cleaned_sp", "dev"):
+        new = made / f"data/{name}_clustered"
+        old = read_table(recipe / "data" / name / "feats.scp")
+        names = read_table(new / "utt_map")
+        assert {names[u]: entry for u, entry in read_table(new / "feats.scp").items()} == old
+        valid = run("utils/validate_data_dir.sh", new, cwd=recipe)
+        assert "Successfully validated" in valid.stdout, valid.stdout + valid.stderr
+    speakers = read_table(made / "data/train_cleaned_sp_clustered/utt2spk")
+    for new, old in read_table(made / "data/train_cleaned_sp_clustered/utt_map").items():
+        prefix, original = re.fullmatch(r"(sp...-)?(.*)", old).groups("")
+        assert speakers[new] == prefix + clusters[original]
+        assert new == f"{speakers[new]}-{original}"
+
+
 def test_what_the_recipe_adds_to_its_data_changes_nothing(egs):
     for name in ("cmvn.scp", "split2/1/feats.scp"):
         file = egs / TED / "data/dev" / name
@@ -195,10 +223,15 @@ def test_what_the_recipe_adds_to_its_data_changes_nothing(egs):
 
 def test_recipes_that_cannot_be_used(egs, tmp_path):
     for recipe, options, message in (
-        ("tedlium/s5", [], "data/train_cleaned: no data yet; run the recipe's own run.sh first"),
+        ("tedlium/s5_r3", [], "data/train_cleaned: no data yet; run the recipe's own run.sh first"),
+        (
+            "tedlium/s5_r2",
+            [],
+            "s5_r2: its run_tdnn.sh looks for i-vectors that run.sh does not make",
+        ),
         ("wsj/s5", [], "local/wsj/recipe.sh: no such file"),
         ("tedlium/s6", [], "tedlium/s6: no such directory"),
-        ("tedlium/s5", ["--corpus", "x"], "leave out --recipe or --corpus"),
+        ("tedlium/s5_r3", ["--corpus", "x"], "leave out --recipe or --corpus"),
     ):
         if recipe != "tedlium/s6":
             (tmp_path / recipe).mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from conftest import call, call_fails
 from unspeech.archives import ArkWriter
 from unspeech.config import Config, write_config
 from unspeech.report import chance_levels, duration
-from unspeech.tables import write_table
+from unspeech.tables import read_table, write_table
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -68,6 +68,7 @@ def whole_run(tmp_path_factory):
         clusters = run / "clusters" / corpus
         table = {u: f"c{int(s[1]) // 2}" for u, s in utt2spk.items()} | {"s0-0": "o0"}
         write_table(clusters / "utt2spk", table)
+        write_table(clusters / "outliers", {"s0-0": "c0"})
         counts = {"utterances": 12, "clusters": 2, "outliers": 1, "settings": {}}
         (clusters / "clusters.json").write_text(json.dumps(counts))
     call(
@@ -113,6 +114,43 @@ def test_a_whole_run_is_told_in_words_and_figures(whole_run):
     assert page.count("<img ") == 4 + 1 + 2  # digits, talks, training
     assert not re.search(r"https?:|<script|<link rel=.stylesheet|src=.(?!data:)", page)
     assert len(re.findall(r'<img [^>]*alt="[^"]{20,}"', page)) == page.count("<img ")
+
+
+def test_a_run_on_copies_names_the_training_corpus(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    trained_on = {"data:": "exp/data/talks_sp", "utterances:": 30, "frames:": 6000, "md5:": "x"}
+    write_table(run / "model/trained_on.yaml", trained_on)
+    assert "voices apart from talks_sp: 30 utterances" in text_of(report(run)), "only a name"
+    (run / "data/talks").mkdir()
+    text = text_of(report(run))
+    assert "apart from talks and copies of it at other speeds: 30 utterances, 1 min 00 s" in text
+    assert "on talks, the training corpus: no speaker labels were given" in text
+
+
+def test_samples_of_waveforms_are_no_frames(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    write_config(run / "model/config.yaml", Config(end_to_end=True, sample_rate=16000))
+    trained_on = {"data:": "x/talks", "utterances:": 30, "frames:": 16000 * 90, "md5:": "x"}
+    write_table(run / "model/trained_on.yaml", trained_on)
+    assert "30 utterances, 1 min 30 s of speech" in text_of(report(run))
+
+
+def test_chance_is_by_the_labels_of_the_scores(whole_run, tmp_path):
+    """In a recipe utterances are scored by person; its speakers are parts of a person's speech."""
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    utt2spk = run / "data/digits/utt2spk"
+    utt2spk.rename(run / "data/digits/utt2person")
+    write_table(utt2spk, {u: u for u in read_table(run / "clusters/digits/utt2spk")})
+    for labels, chance in (("utt2person", "0.273"), ("utt2spk", "0.000")):
+        scores = json.loads((run / "eval/digits/scores.json").read_text())
+        scores["utt2spk"] = f"exp/data/digits/{labels}"
+        (run / "eval/digits/scores.json").write_text(json.dumps(scores))
+        precision = text_of(report(run)).partition("that is of one speaker.")[2]
+        assert f"chance {chance}" in precision[:30]
+    call("evaluate", "--embeddings", run / "embeddings/digits", "--utt2spk",
+         run / "data/digits/utt2person", "--out", tmp_path)  # fmt: skip
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["utt2spk"] == str(run / "data/digits/utt2person")
 
 
 def test_a_run_without_evaluation_says_what_is_missing(whole_run, tmp_path):

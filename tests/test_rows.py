@@ -56,6 +56,59 @@ def test_causal_row_is_the_last_window_so_far(model, period):
         np.testing.assert_allclose(rows[name], expected, atol=1e-5)
 
 
+def windows_of_the_original(features, length, stride, padding, extended):
+    """The windows that the original's `gen_feat` embeds, computed as it says, one by one."""
+    if extended:
+        features = np.vstack([features, [features[-1]] * (length - 1)])
+    if len(features) < length:
+        windows = [np.vstack([features, np.zeros((length - len(features), features.shape[1]))])]
+    else:
+        windows = [features[i : i + length] for i in range(len(features) - length + 1)]
+    if padding:
+        windows = windows + [windows[-1]] * (length - 1)
+    return np.stack(windows[::stride]).astype(np.float32)
+
+
+@pytest.mark.parametrize("stride", [1, 7, 10])
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("extended", [False, True])
+def test_rows_as_the_original_makes_them(model, stride, padding, extended):
+    utterances = [(f"u{n}", noise(n, seed=n)) for n in LENGTHS]
+    options = RowOptions(
+        rows_as_original=True, genfeat_stride=stride, genfeat_combine_contexts=True,
+        genfeat_interpolate_outputlength_padding=padding,
+        kaldi_normalize_to_input_length=extended,
+    )  # fmt: skip
+    for name, rows in Embedder(model, options).rows(utterances):
+        windows = windows_of_the_original(dict(utterances)[name], 16, stride, padding, extended)
+        both = model.embed_targets(windows), model.embed_contexts(windows)
+        np.testing.assert_allclose(rows, np.concatenate(both, axis=1), atol=1e-5)
+
+
+def test_rows_as_the_original_makes_them_are_of_other_windows(model, tiny_model, tmp_path):
+    features = noise(45)
+    ours, theirs = rows_of(model, features), rows_of(model, features, rows_as_original=True)
+    np.testing.assert_allclose(theirs[:3], ours[:3], atol=1e-5)
+    assert np.abs(theirs[3] - ours[3]).max() > 1e-3, "window 29, not 20"
+    with pytest.raises(UnspeechError, match="what comes later: leave out rows_as_original"):
+        rows_of(model, features, causal=True, rows_as_original=True)
+    # An imported model makes them if nothing else is said.
+    imported = shutil.copytree(tiny_model, tmp_path / "imported")
+    (imported / "trained_on.yaml").write_text("checkpoint: runs/tf10-12000\n")
+    data = write_features(tmp_path / "data", {"u": features, "short": features[:9]})
+    command = ["--feats", data / "feats.scp", "--ark", tmp_path / "iv.ark", "--model"]
+    for directory, options, expected in (
+        (tiny_model, [], ours),
+        (imported, [], theirs),
+        (imported, ["--rows-as-original", "false"], ours),
+        (tiny_model, ["--rows-as-original"], theirs),
+    ):
+        call("embed", *command, directory, *options)
+        found = dict(iterate_arrays(tmp_path / "iv.scp"))
+        np.testing.assert_allclose(found["u"], expected, atol=1e-5)
+        assert len(found["short"]) == (2 if expected is theirs else 1)
+
+
 def test_causal_rows_do_not_know_what_comes(model):
     features = noise(45)
     changed = features.copy()
@@ -215,6 +268,7 @@ def test_normalized_rows(model, tiny_model, tiny_data, tmp_path):
 def test_id_tells_rows_apart_that_a_network_cannot_take_for_each_other(tiny_model, tmp_path):
     own = (tiny_model / "final.ie.id").read_text()
     same = [{}, {"causal": True}, {"average": "running"}, {"genfeat_stride": 3}]
+    same += [{"rows_as_original": True}]
     assert {rows_id(tiny_model, RowOptions(**options)) for options in same} == {own}
     other = [{"normalize_rows": True}, {"genfeat_boost": True}, {"genfeat_combine_contexts": True}]
     ids = {rows_id(tiny_model, RowOptions(**options)) for options in other}

@@ -60,7 +60,7 @@ def test_negative_pairs_join_two_draws():
     config = settings(window_length=4, window_neg_length=4, negative_samples=7)
     batch = sampler(counting_corpus([40] * 20), config).batch(3)
     assert batch.negatives.shape == (8 * 7, 2)
-    target_draw, context_draw = batch.negatives[:, 0], batch.negatives[:, 1] // 4
+    target_draw, context_draw = batch.negatives[:, 0] // 5, batch.negatives[:, 1] // 4
     assert (target_draw != context_draw).all()
     assert batch.negatives[:, 1].max() < 8 * 4
     assert batch.negatives.min() >= 0
@@ -104,11 +104,18 @@ def test_split_keeps_recordings_apart_and_leaves_short_utterances_out():
     assert len({recordings[i] for i in heldout}) == 2
 
 
-def test_too_few_long_utterances_says_how_many_and_what_to_do():
+def test_too_short_utterances_say_how_long_and_what_to_do():
     config = settings(window_length=4, window_neg_length=4)
-    corpus = counting_corpus([30, 19, 19, 30, 30])
-    with pytest.raises(UnspeechError, match=r"only 3 of 5 recordings .* 20 frames.*lower window"):
+    corpus = counting_corpus([19] * 5)
+    with pytest.raises(UnspeechError, match=r"none of 5 recordings .* 20 frames.*lower window"):
         split_heldout(usable_utterances(corpus, config), list("abcde"), config)
+
+
+@pytest.mark.parametrize("recordings", ["a", "abc", "aabbbc"])
+def test_few_recordings_are_all_trained_on(recordings):
+    train, heldout = split_heldout(np.ones(len(recordings), bool), list(recordings), settings())
+    np.testing.assert_array_equal(train, np.arange(len(recordings)))
+    np.testing.assert_array_equal(heldout, train)
 
 
 def test_recordings_come_from_segments_and_ignore_speed_perturbation(tmp_path):
@@ -128,13 +135,52 @@ def test_gaps_leave_out_the_nearest_windows(left_gap, right_gap, expected):
     np.testing.assert_array_equal(batch.contexts[0, :, 0, 1], expected)
 
 
+def test_draws_of_one_voice_are_no_negative_pair():
+    corpus = counting_corpus([40] * 6)
+    values = {"window_length": 5, "window_neg_length": 5, "batch_size": 24, "negative_samples": 8}
+    for voices, other in (
+        ([f"v{u // 3}" for u in range(6)], {"context_sampling": "recording"}),
+        (None, {"left_contexts": 1, "right_contexts": 0}),
+    ):
+        config = settings(**values, **other)
+        drawn = ContextSampler(corpus, np.arange(6), config, 0, voices=voices)
+        assert drawn.groups == (2 if voices else 6)
+        batch = drawn.batch(1)
+        utterances = batch.targets[:, 0, 0].astype(int)
+        voice = utterances // 3 if voices else utterances
+        same = voice[:, None] == voice
+        np.testing.assert_array_equal(batch.groups[:, None] == batch.groups, same)
+        targets = batch.negatives[:, 0] // (1 + config.contexts)
+        contexts = batch.negatives[:, 1] // config.contexts
+        assert not same[targets, contexts].any()
+    # A lone utterance's windows are each other's negatives, as in the original.
+    alone = ContextSampler(corpus, np.array([3]), config, 0).batch(1)
+    assert (alone.negatives[:, 0] // 2 != alone.negatives[:, 1]).all()
+
+
 def test_without_2x_neg_each_target_meets_other_contexts():
     config = settings(
         window_length=4, window_neg_length=4, sample_2x_neg="false", negative_samples=3
     )
     negatives = sampler(counting_corpus([40] * 20), config).batch(3).negatives
-    np.testing.assert_array_equal(negatives[:, 0], np.repeat(np.arange(8), 3))
-    assert (negatives[:, 0] != negatives[:, 1] // 4).all()
+    np.testing.assert_array_equal(negatives[:, 0], 5 * np.repeat(np.arange(8), 3))
+    assert (negatives[:, 0] // 5 != negatives[:, 1] // 4).all()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_targets_of_negative_pairs_begin_anywhere(tied):
+    config = settings(window_length=4, window_neg_length=4, tied_embeddings_transforms=tied)
+    drawn = sampler(counting_corpus([22] * 20), config)
+    begins = set()
+    for step in range(50):
+        batch = drawn.batch(step)
+        for i, (row, _) in enumerate(batch.negatives):
+            window = batch.negative_target(i)
+            assert window[0, 0] == batch.targets[row // 5, 0, 0], "of the same draw"
+            begins.add(int(window[0, 1]))
+    # Two contexts of 4 frames on either side leave three places for a target in 22 frames.
+    places = {0, 4, 8, 12, 16} if tied else {8}
+    assert begins == {place + begin for place in places for begin in (0, 1, 2)}
 
 
 def test_within_speakers_both_windows_of_a_negative_pair_are_one_speakers():
@@ -149,7 +195,7 @@ def test_within_speakers_both_windows_of_a_negative_pair_are_one_speakers():
     of_context = batch.contexts[:, :, 0, 0].astype(int).ravel()
     assert len(set(of_target)) == 16
     for target, context in batch.negatives:
-        left, right = of_target[target], of_context[context]
+        left, right = of_target[target // 5], of_context[context]
         assert left != right
         assert speakers[left] == speakers[right]
 

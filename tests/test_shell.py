@@ -233,6 +233,7 @@ finish_step out/sum
         "cp out/split/in.$1.scp out/$1\n",
     )
     (tmp_path / "in.scp").write_text("a 1\nb 2\n")
+    (tmp_path / "1").write_text("what the input names\n")
     return tmp_path
 
 
@@ -249,14 +250,14 @@ def test_second_call_does_nothing(step):
     assert times_run(step) == [1, 1]
 
 
-@pytest.mark.parametrize("change", ["option", "input", "input's origin"])
+@pytest.mark.parametrize("change", ["option", "input", "archive behind the input"])
 def test_other_inputs_are_refused(step, change):
     assert run("./step.sh", cwd=step).returncode == 0
     options = ["--period", "5"] if change == "option" else []
     if change == "input":
         (step / "in.scp").write_text("a 1\nb 3\n")
-    elif change == "input's origin":
-        (step / ".in.scp.made_from").write_text("seed 2\n")
+    elif change == "archive behind the input":
+        (step / "1").write_text("another\n")
     result = run("./step.sh", *options, cwd=step)
     assert result.returncode == 1
     words = 'period was "10", is "5"' if change == "option" else "in.scp is another one now"
@@ -290,7 +291,8 @@ def test_output_of_another_origin_is_kept(step):
     (step / "out/sum").write_text("precious\n")
     result = run("./step.sh", cwd=step)
     assert result.returncode == 1
-    assert "not made by this step" in result.stderr
+    assert "was not made by this step; give another directory" in result.stderr
+    assert run("./step.sh", "--overwrite", "true", cwd=step).returncode == 1
     assert (step / "out/sum").read_text() == "precious\n"
 
 

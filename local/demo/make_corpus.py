@@ -26,9 +26,9 @@ import yaml
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from tqdm import tqdm
 
-from unspeech.audio import wav_bytes
+from unspeech.audio_file import wav_bytes
 from unspeech.augment_data import shoebox_response
-from unspeech.corpus import new_data_dir
+from unspeech.corpus import add_replace_option, new_data_dir
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
@@ -262,12 +262,13 @@ def main() -> None:
         "--voices", type=COUNT, default=len(voices()), help="use the first N voices"
     )
     parser.add_argument("--nj", type=Number(int, "[1, 1000]"), default=2, help="processes (2)")
+    add_replace_option(parser)
     options = parser.parse_args()
 
     length = f"{options.minutes:g} minutes of {options.voices} voices"
     print(f"Synthesising {length}, seed {options.seed}", flush=True)
     seconds = options.minutes * 60 / options.voices
-    with new_data_dir(options.out) as part:
+    with new_data_dir(options.out, options.replace == "true") as part:
         (part / "audio").mkdir()
         jobs = [(options.seed, n, seconds, part / "audio") for n in range(options.voices)]
         made = tqdm(

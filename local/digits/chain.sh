@@ -32,10 +32,10 @@ once "$dir/tree" steps/nnet3/chain/build_tree.sh --frame-subsampling-factor 3 --
 once "$dir/tree/graph" utils/mkgraph.sh --self-loop-scale 1.0 \
   data/lang "$dir/tree" "$dir/tree/graph"
 
-input="" inputs="Append(-1,0,1)" adapted_train=() adapted_test=()
+input="" lda_input="Append(-1,0,1)" adapted_train=() adapted_test=()
 if [ -n "$ivectors" ]; then
   input="input name=ivector dim=$(feat-to-dim "scp:$ivectors/train_aug/ivector_online.scp" -)"
-  inputs="Append(-1,0,1,ReplaceIndex(ivector, t, 0))"
+  lda_input="Append(-1,0,1,ReplaceIndex(ivector, t, 0))"
   adapted_train=(--feat.online-ivector-dir "$ivectors/train_aug")
   adapted_test=(--online-ivector-dir "$ivectors/test")
 fi
@@ -44,7 +44,7 @@ mkdir -p "$tdnn/configs"
 cat > "$tdnn/configs/network.xconfig" << END
 $input
 input name=input dim=40
-fixed-affine-layer name=lda input=$inputs affine-transform-file=$tdnn/configs/lda.mat
+fixed-affine-layer name=lda input=$lda_input affine-transform-file=$tdnn/configs/lda.mat
 relu-batchnorm-layer name=tdnn1 dim=160 l2-regularize=0.02
 relu-batchnorm-layer name=tdnn2 dim=160 l2-regularize=0.02 input=Append(-1,0,1)
 relu-batchnorm-layer name=tdnn3 dim=160 l2-regularize=0.02 input=Append(-1,0,1)

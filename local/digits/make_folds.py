@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio, wav_bytes
+from unspeech.audio import AudioError, DataAudio
+from unspeech.audio_file import wav_bytes
 from unspeech.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import SEED, Number

@@ -48,15 +48,15 @@ def sampled_accuracy(
             "its contexts; pairs need two: give more or longer ones"
         )
     sampler = ContextSampler(corpus, indices, config, TEST_STREAM, *groupings)
-    # No utterance twice in a batch, or some negative pairs would be from one recording.
+    # No utterance twice in a batch, so that all negative pairs join two.
     size = config.batch_size if config.spk2utt else min(config.batch_size, len(indices))
 
     @tf.function(reduce_retracing=True)
-    def accuracy(windows, negatives):
-        return objective.outcome(model, *model.embed_batch(*windows), negatives).accuracy
+    def accuracy(windows, *pairs):
+        return objective.outcome(model, *model.embed_batch(*windows), *pairs).accuracy
 
     drawn = (sampler.batch(step, size) for step in range(batches))
-    accuracies = np.array([accuracy(batch.windows, batch.negatives) for batch in drawn])
+    accuracies = np.array([accuracy(b.windows, b.negatives, b.groups) for b in drawn])
     return accuracies, objective.guessed(config)[0]
 
 

@@ -3,8 +3,9 @@
     python3 -m unspeech.assign --embeddings exp/embeddings/new --clusters exp/clusters/demo \\
         --out exp/clusters/new
 
-A new utterance joins the cluster of the member that it reaches most easily, unless the cluster had
-not split from others yet at that distance: then it is an outlier.
+Of HDBSCAN, a new utterance joins the cluster of the member that it reaches most easily, unless the
+cluster had not split from others yet at that distance: then it is an outlier. Of DBSCAN, it joins
+the cluster of the nearest core within `--dbscan-eps`; of k-means, that of the nearest mean.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
@@ -20,8 +21,7 @@ from unspeech.cluster_files import (
     add_outliers_option,
     cluster_means,
     clusters_parser,
-    name_speakers,
-    nearest_cluster,
+    nearest_clusters,
     read_clustering,
     read_input,
     write_clusters,
@@ -33,20 +33,34 @@ from unspeech.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_op
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
 
 
-def search_in_cells(graph: Graph) -> Search:
-    """A search for queries' neighbours among a graph's vectors, in the cells that are nearest."""
+def search_in_cells(graph: Graph, among: np.ndarray | None = None) -> Search:
+    """A search for queries' neighbours among a graph's vectors, in the cells that are nearest.
+
+    Args:
+        among: (vectors,) bool, which of them; None: all.
+    """
     cells, centroids = graph.cells(), graph.centroids()
     visits = min(PROBES, len(centroids))
-    return lambda queries, count: cells.search(
-        queries, nearest_centroids(queries, centroids, visits), count
-    )
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        # Neighbours are of another component than the query: 1, if the queries are 0.
+        apart = None if among is None else (np.zeros(len(queries), bool), among)
+        return cells.search(queries, nearest_centroids(queries, centroids, visits), count, apart)
+
+    return search
 
 
-def search_exactly(graph: Graph, settings: dict) -> Search:
-    """The same among all vectors, by any metric."""
+def search_exactly(graph: Graph, settings: dict, among: np.ndarray | None = None) -> Search:
+    """The same among all vectors, or those of some numbers, by any metric."""
     metric = "euclidean" if settings["metric"] == "cosine" else settings["metric"]
-    index = NearestNeighbors(metric=metric, algorithm="brute").fit(graph.vectors())
-    return lambda queries, count: index.kneighbors(queries, count)[::-1]
+    vectors = graph.vectors() if among is None else graph.vectors()[among]
+    index = NearestNeighbors(metric=metric, algorithm="brute").fit(vectors)
+
+    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        distances, ids = index.kneighbors(queries, count)
+        return (ids if among is None else among[ids]), distances
+
+    return search
 
 
 def assign(
@@ -90,6 +104,27 @@ def assign(
     return tuple(np.concatenate(arrays) for arrays in zip(*results, strict=True))
 
 
+def assign_to_cores(
+    graph: Graph, members: dict[str, np.ndarray], new: Graph, settings: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of DBSCAN: the cluster of the nearest core, if that is near enough."""
+    labels, eps = members["labels"], settings["dbscan_eps"]
+    vectors, inner = new.vectors(), members["core"] <= eps
+    if settings["algorithm"] == "approximate":
+        search_cores, size = search_in_cells(graph, inner), graph.search_size()
+    else:
+        search_cores, size = search_exactly(graph, settings, np.flatnonzero(inner)), CHUNK
+
+    def search(start: int) -> np.ndarray:
+        ids, distances = search_cores(vectors[start : start + size], 1)
+        joins = (ids[:, 0] >= 0) & (distances[:, 0] <= eps)
+        return np.where(joins, labels[ids[:, 0]], OUTLIER)
+
+    starts = range(0, len(vectors), size)
+    found = np.concatenate(list(new.map("assign", search, starts, [size] * len(starts))))
+    return found, (found != OUTLIER).astype(float)
+
+
 def main() -> None:
     parser = clusters_parser(__doc__)
     parser.add_argument("--clusters", required=True, type=Path, help="existing clusters directory")
@@ -117,23 +152,24 @@ def main() -> None:
             f"{options.embeddings}: dimension {dims[0]}, but {dims[1]} in {options.clusters}; "
             "embed with the same model"
         )
-    means = None
-    if settings["cluster_algorithm"] == "kmeans" or options.outliers == "nearest":
-        means = cluster_means(graph.vectors(), members["labels"])
+    means = cluster_means(graph.vectors(), members["labels"])
     if settings["cluster_algorithm"] == "kmeans":
         nowhere = np.full(len(utterances), OUTLIER)
-        labels = nearest_cluster(new.vectors(), nowhere, means)
+        labels = nearest_clusters(new, nowhere, means, "euclidean")
         probabilities = np.ones(len(utterances))
+    elif settings["cluster_algorithm"] == "DBSCAN":
+        labels, probabilities = assign_to_cores(graph, members, new, settings)
     else:
         labels, probabilities = assign(graph, members, new, settings)
     unsure = probabilities < options.min_probability
     labels[unsure], probabilities[unsure] = OUTLIER, 0
-    names = name_speakers(
-        *(labels, summary["clusters"], options.outliers, new.vectors(), means),
+    nearest = nearest_clusters(new, labels, means, settings["metric"])
+    own = {name: value for name, value in vars(options).items() if name != "threads"}
+    write_clusters(
+        *(options.out, utterances, labels, nearest, probabilities),
+        *(summary["clusters"], settings | own, gold),
         first_outlier=summary["outliers"],
     )
-    own = {name: value for name, value in vars(options).items() if name != "threads"}
-    write_clusters(options.out, utterances, labels, probabilities, names, settings | own, gold)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,12 @@ from tqdm import tqdm
 
 from unspeech.audio import AudioError, DataAudio
 from unspeech.config import read_yaml, setting, typed_values
+from unspeech.copies import original_of
 from unspeech.corpus import Tables, read_data_dir, say_left_out
+from unspeech.data_dir import FEATURES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import SEED, Number
+from unspeech.names import check_new, file_names
 from unspeech.options import OptionParser
 from unspeech.sampling import recordings_of
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -190,6 +193,10 @@ def make_audio(options) -> None:
     utterances = list(read_table(options.utterances, empty_values=True))
     recordings = dict(zip(utterances, recordings_of(utterances, options.data), strict=True))
     counts = {"aug": options.copies, "voice": options.voices}
+    kinds = [f"{prefix}{n}" for prefix, count in counts.items() for n in range(1, count + 1)]
+    copies = [f"{kind}-{utterance}" for kind in kinds for utterance in audio.utterances]
+    check_new(audio.utterances, copies, options.data)
+    files = file_names(copies, ".wav", options.data)
     print(f"Copying {len(utterances)} utterances, seed {options.seed}", flush=True)
     progress = tqdm(
         audio.read(utterances), total=len(utterances), unit="utt", disable=not sys.stderr.isatty()
@@ -201,7 +208,7 @@ def make_audio(options) -> None:
             continue
         own = utterance, recordings[utterance], samples
         for name, copy in copies_of(*own, counts, channels, options.seed):
-            path = options.audio.absolute() / f"{name.replace('/', '-')}.wav"
+            path = options.audio.absolute() / files[name]
             with atomic_write(path, "wb") as file:
                 soundfile.write(file, copy, RATE, "PCM_16", format="WAV")
             made[name] = f"{len(copy) / RATE:.3f} {path}"
@@ -229,6 +236,9 @@ def add_copies(tables: Tables, made: dict[str, str]) -> Tables:
             "utt2spk": f"{prefix}-{speaker}",
             "text": tables.get("text", {}).get(utterance),
             "utt2dur": seconds,
+            "reco2dur": seconds,
+            "reco2file_and_channel": f"{copy} A",
+            "utt2lang": tables.get("utt2lang", {}).get(utterance),
             "utt2uniq": tables["utt2uniq"][utterance],
         }
         for name, value in new.items():
@@ -243,10 +253,9 @@ def make_tables(options) -> None:
     """Write the data directory of the originals and their copies, `wav.scp` last."""
     tables, left_out = read_data_dir(options.data)
     say_left_out(left_out)
-    tables = {n: t for n, t in tables.items() if n not in ("feats.scp", "utt2num_frames")}
-    uniq = {utterance: utterance for utterance in tables["utt2spk"]}
-    if (options.data / "utt2uniq").exists():
-        uniq |= read_table(options.data / "utt2uniq")
+    without = (*FEATURES, "utt2warp", "spk2warp")  # of the speech as it was
+    tables = {name: table for name, table in tables.items() if name not in without}
+    uniq = {u: original_of(u, tables.get("utt2uniq", {})) for u in tables["utt2spk"]}
     made: dict[str, str] = {}
     for part in options.made:
         made |= read_table(part) if part.stat().st_size else {}

@@ -4,8 +4,9 @@
 
 Leaves `utt2spk` (cluster of each utterance), `spk2utt`, `probabilities` (that an utterance belongs
 to its cluster) and `clusters.json`; with gold speakers (`--utt2spk`) also `scores.json`.
-Utterances that belong to no cluster are outliers. `members.npz` and the folder `graph` are for
-`unspeech.assign`, and for clustering again with other settings.
+Utterances that belong to no cluster are outliers; `outliers` names them and the nearest cluster of
+each, whatever becomes of them in `utt2spk`. K-means has none. `members.npz` and the folder `graph`
+are for `unspeech.assign`, and for clustering again with other settings.
 """
 
 import argparse
@@ -15,8 +16,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from unspeech.cluster_files import (
     add_outliers_option,
+    cluster_means,
     clusters_parser,
-    name_speakers,
+    nearest_clusters,
     read_input,
     write_clusters,
 )
@@ -196,14 +198,19 @@ def main() -> None:
         metric = make_graph(graph, options, options.min_cluster_size, options.min_samples)
         found = density_clusters(graph, options, metric)
         core = core_distances(graph, options.min_samples, metric)
-    labels = found.labels
-    names = name_speakers(labels, int(labels.max()) + 1, options.outliers, graph.vectors())
+    labels, clusters = found.labels, int(found.labels.max()) + 1
+    with reported("outliers"):
+        means = cluster_means(graph.vectors(), labels)
+        nearest = nearest_clusters(graph, labels, means, options.metric)
     with reported("files"):
         with atomic_write(options.out / "members.npz", "wb") as file:
             np.savez(file, labels=labels, births=found.births, deaths=found.deaths, core=core)
         settings = {name: value for name, value in vars(options).items() if name != "threads"}
         settings["algorithm"] = "exact" if metric else "approximate"
-        write_clusters(options.out, utterances, labels, found.probabilities, names, settings, gold)
+        write_clusters(
+            *(options.out, utterances, labels, nearest, found.probabilities),
+            *(clusters, settings, gold),
+        )
 
 
 if __name__ == "__main__":

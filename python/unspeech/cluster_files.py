@@ -1,7 +1,7 @@
 """What the clustering programs share: their input, and the clusters directory that they leave."""
 
+import itertools
 import json
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 
 from unspeech.cells import nearest_centroids
 from unspeech.errors import UnspeechError
@@ -16,11 +17,11 @@ from unspeech.files import load_npz, read_json
 from unspeech.neighbours import BLOCK, CHUNK, Graph, store_vectors
 from unspeech.options import OptionParser
 from unspeech.scores import clustering_scores
-from unspeech.tables import atomic_write, invert, speakers_of, write_table
+from unspeech.tables import atomic_write, invert, read_table, speakers_of, write_table
 
-OUTLIER = -1  # label
-ALL_OUTLIERS = "every utterance is an outlier; use --outliers own, or settings for smaller clusters"
-_OUTLIER_NAME = re.compile(r"(o\d{6,})?")
+OUTLIER = -1  # label of an utterance that density-based clustering leaves in no cluster
+FATES = ("own", "nearest", "leave-out")  # of outliers, see `settle_outliers`
+NOWHERE = "-"  # the nearest cluster where there is none
 
 
 def clusters_parser(description: str) -> OptionParser:
@@ -28,14 +29,18 @@ def clusters_parser(description: str) -> OptionParser:
     parser = OptionParser(description)
     parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
     parser.add_argument("--out", required=True, type=Path, help="clusters directory")
-    parser.add_argument("--utt2spk", help="gold speakers, for scores only")
+    parser.add_argument(
+        "--utt2spk",
+        type=lambda path: None if path == "none" else path,
+        help="gold speakers, for scores only; none: no scores",
+    )
     return parser
 
 
 def add_outliers_option(parser: OptionParser) -> None:
     parser.add_argument(
         "--outliers",
-        choices=["own", "nearest", "leave-out"],
+        choices=FATES,
         default="own",
         help="a speaker each, the nearest cluster, or left out",
     )
@@ -112,111 +117,159 @@ def cluster_means(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return means / counts[:, None]
 
 
-def nearest_cluster(
-    vectors: np.ndarray, labels: np.ndarray, means: np.ndarray | None = None
+def nearest_clusters(
+    graph: Graph, labels: np.ndarray, means: np.ndarray, metric: str
 ) -> np.ndarray:
-    """Give each outlier the cluster whose mean is nearest.
+    """Find the cluster of the nearest mean for each outlier.
 
     Args:
-        vectors: (utterances, dim).
+        graph: of the utterances.
         labels: (utterances,) cluster or OUTLIER.
-        means: (clusters, dim) of each cluster; by default of these utterances.
+        means: (clusters, dim) of each cluster.
+        metric: of the clustering; by cosine, means have the length of the vectors, 1.
     Returns:
-        (utterances,) labels without OUTLIER.
-    Raises:
-        UnspeechError: when there are no clusters.
+        (utterances,) labels, without OUTLIER unless there are no clusters.
     """
-    if means is None:
-        means = cluster_means(vectors, labels)
+    settled, outliers = labels.copy(), np.flatnonzero(labels == OUTLIER)
     if not len(means):
-        raise UnspeechError(ALL_OUTLIERS)
-    means, settled = means.astype(np.float32), labels.copy()
-    outliers = np.flatnonzero(labels == OUTLIER)
-    for start in range(0, len(outliers), CHUNK):
-        some = outliers[start : start + CHUNK]
-        settled[some] = nearest_centroids(vectors[some], means, 1)[:, 0]
+        return settled
+    means = means.astype(np.float32)
+    if metric == "cosine":
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    vectors = graph.vectors()
+
+    def search(some: np.ndarray) -> np.ndarray:
+        if metric in ("cosine", "euclidean"):
+            return nearest_centroids(vectors[some], means, 1)[:, 0]
+        return cdist(vectors[some], means, metric).argmin(axis=1)
+
+    chunks = [outliers[start : start + CHUNK] for start in range(0, len(outliers), CHUNK)]
+    found = graph.map("nearest clusters", search, chunks, [len(some) for some in chunks])
+    for some, nearest in zip(chunks, found, strict=True):
+        settled[some] = nearest
     return settled
 
 
-def name_speakers(
-    labels: np.ndarray,
-    clusters: int,
-    fate: str,
-    vectors: np.ndarray,
-    means: np.ndarray | None = None,
-    first_outlier: int = 0,
-) -> list[str]:
-    """Name each utterance's speaker: its cluster c00000…, or what becomes of an outlier.
+def speaker_names(labels: np.ndarray, clusters: int, first_outlier: int = 0) -> list[str]:
+    """Name each utterance's speaker: its cluster c00000…, an outlier o000000….
 
     Args:
         labels: (utterances,) cluster or OUTLIER.
         clusters: how many there are in all.
-        fate: of outliers: "own", a speaker o000000… each; "nearest", the nearest cluster;
-            "leave-out", no name: "".
-        vectors, means: for "nearest", see `nearest_cluster`.
         first_outlier: number of the first.
     Returns:
         names, all of a kind of one length, so that utterances prefixed with them sort by speaker.
-    Raises:
-        UnspeechError: when there is no cluster to join, or nobody would be left.
     """
-    if fate == "nearest":
-        labels = nearest_cluster(vectors, labels, means)
-    alone = labels == OUTLIER
-    if fate == "leave-out" and alone.all():
-        raise UnspeechError(ALL_OUTLIERS)
-    width, outlier_width = max(5, len(str(clusters))), max(6, len(str(first_outlier + len(labels))))
-    outlier = "" if fate == "leave-out" else f"o{{:0{outlier_width}d}}"
-    cluster = f"c{{:0{width}d}}"
-    numbers = np.where(alone, first_outlier + np.cumsum(alone) - 1, labels)
+    outliers = itertools.count(first_outlier)
+    width = max(6, len(str(first_outlier + len(labels))))
     return [
-        (outlier if one else cluster).format(number)
-        for number, one in zip(numbers.tolist(), alone.tolist(), strict=True)
+        f"o{next(outliers):0{width}d}" if label == OUTLIER else cluster_name(label, clusters)
+        for label in labels.tolist()
     ]
 
 
-def is_outlier(speaker: str) -> bool:
-    """Whether a speaker of a clusters directory stands for an outlier; "" is one left out."""
-    return _OUTLIER_NAME.fullmatch(speaker) is not None
+def cluster_name(number: int, clusters: int) -> str:
+    """Name of one of so many clusters; NOWHERE for OUTLIER."""
+    return NOWHERE if number == OUTLIER else f"c{number:0{max(5, len(str(clusters)))}d}"
+
+
+def settle_outliers(
+    clusters: Mapping[str, str], outliers: Mapping[str, str], fate: str, source: str | Path
+) -> dict[str, str]:
+    """Do with the outliers what the user wants.
+
+    Args:
+        clusters: {utterance: speaker}.
+        outliers: {outlier: nearest cluster}, see `read_outliers`.
+        fate: "own" leaves `clusters` as they are, where each is a speaker of its own; "nearest"
+            gives it the nearest cluster, "leave-out" drops it.
+        source: where the clusters come from, for the error message.
+    Raises:
+        UnspeechError: when there is no cluster to join, or nobody would be left.
+    """
+    if fate == "own":
+        return dict(clusters)
+    inliers = {u: name for u, name in clusters.items() if u not in outliers}
+    if fate == "nearest":
+        inliers |= {u: nearest for u, nearest in outliers.items() if nearest != NOWHERE}
+    if not inliers:
+        raise UnspeechError(
+            f"{source}: every utterance is an outlier; use --outliers own, or settings for smaller "
+            "clusters"
+        )
+    return inliers
+
+
+def read_outliers(directory: Path) -> dict[str, str]:
+    """Read which utterances of a clusters directory are outliers: {outlier: nearest cluster}.
+
+    Raises:
+        UnspeechError: when the directory does not say it.
+    """
+    path = directory / "outliers"
+    if not path.exists():
+        raise UnspeechError(f"{path}: no such file; cluster again, by steps_unspeech/cluster.sh")
+    return read_table(path) if path.stat().st_size else {}
+
+
+def read_clusters(directory: Path) -> tuple[dict[str, str], set[str]]:
+    """Read a clusters directory.
+
+    Returns:
+        ({utterance: speaker}, the outliers that are in no cluster: each a speaker of its own, or
+        left out).
+    """
+    clusters, outliers = read_table(directory / "utt2spk"), read_outliers(directory)
+    return clusters, {u for u, nearest in outliers.items() if clusters.get(u) != nearest}
 
 
 def write_clusters(
     out: Path,
     utterances: list[str],
     labels: np.ndarray,
+    nearest: np.ndarray,
     probabilities: np.ndarray,
-    names: list[str],
+    clusters: int,
     settings: dict,
     gold: list[str] | None,
+    first_outlier: int = 0,
 ) -> None:
     """Write a clusters directory, `clusters.json` last.
 
     Args:
         labels: (utterances,) cluster or OUTLIER, before outliers meet their fate.
+        nearest: (utterances,) the same with the nearest cluster of each outlier.
         probabilities: (utterances,).
-        names: of each utterance's speaker; empty for one that is left out.
-        settings: to be kept in `clusters.json`.
+        clusters: how many there are in all.
+        settings: to be kept in `clusters.json`; `outliers` is the fate of outliers.
         gold: speaker of each utterance, for `scores.json`.
+        first_outlier: number of the first.
+    Raises:
+        UnspeechError: when there is no cluster to join, or nobody would be left.
     """
-    utt2spk = {u: name for u, name in zip(utterances, names, strict=True) if name}
+    names = dict(zip(utterances, speaker_names(labels, clusters, first_outlier), strict=True))
+    outliers = {
+        utterances[i]: cluster_name(nearest[i], clusters) for i in np.flatnonzero(labels == OUTLIER)
+    }
+    utt2spk = settle_outliers(names, outliers, settings["outliers"], settings["embeddings"])
     write_table(out / "utt2spk", utt2spk)
     write_table(out / "spk2utt", invert(utt2spk))
+    write_table(out / "outliers", outliers)
     write_table(
         out / "probabilities",
         {u: f"{p:.4f}" for u, p in zip(utterances, probabilities.tolist(), strict=True)},
     )
-    outliers = int(np.sum(labels == OUTLIER))
     if gold:
-        alone = np.array([is_outlier(name) for name in names])
-        grouped = np.unique(names, return_inverse=True)[1]
-        grouped[alone] = len(names) + np.arange(np.sum(alone))
+        grouped = nearest if settings["outliers"] == "nearest" else labels
+        alone = grouped == OUTLIER
+        grouped = np.where(alone, clusters + np.arange(len(labels)), grouped)
         with atomic_write(out / "scores.json") as file:
             json.dump(clustering_scores(np.array(gold), grouped, int(alone.sum())), file, indent=2)
     command = ["python3", "-m", f"unspeech.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
     summary = {
         "utterances": len(utterances),
         "clusters": len(np.unique(labels[labels != OUTLIER])),
-        "outliers": outliers,
+        "outliers": len(outliers),
         "settings": {
             name: str(value) if isinstance(value, Path) else value
             for name, value in settings.items()
@@ -225,5 +278,5 @@ def write_clusters(
     }
     with atomic_write(out / "clusters.json") as file:
         json.dump(summary, file, indent=2)
-    counts = f"{summary['clusters']} clusters, {outliers} outliers of {len(utterances)} utterances"
-    print(f"{out}: {counts}")
+    counts = f"{summary['clusters']} clusters, {len(outliers)} outliers"
+    print(f"{out}: {counts} of {len(utterances)} utterances")

@@ -1,6 +1,6 @@
 """Make a Kaldi data directory whose speakers are clusters.
 
-    python3 -m unspeech.clustered_data --data data/train --clusters exp/clusters/utt2spk \\
+    python3 -m unspeech.clustered_data --data data/train --clusters exp/clusters \\
         --out data/train_clustered
 
 Kaldi wants utt2spk sorted by utterance and by speaker at once, so an utterance's name begins with
@@ -8,9 +8,7 @@ its cluster's: <cluster>-<utterance>, everywhere it occurs. `utt_map` leads back
 Source: Kaldi's `utils/validate_data_dir.sh` and `utils/data/perturb_data_dir_speed.sh`.
 """
 
-import re
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -18,85 +16,37 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.cluster_files import OUTLIER, nearest_cluster
+from unspeech.cluster_files import FATES, read_outliers, settle_outliers
+from unspeech.copies import affixes, original_of
+from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES, UNCHANGED
 from unspeech.errors import UnspeechError, run_program
+from unspeech.names import check_unique
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
-from unspeech.vectors import load_embeddings
 
-BY_UTTERANCE = (
-    "feats.scp", "vad.scp", "text", "segments", "utt2dur", "utt2num_frames", "utt2lang",
-    "utt2uniq", "utt2warp",
-)  # fmt: skip
-BY_RECORDING = ("wav.scp", "reco2dur", "reco2file_and_channel")  # by utterance without `segments`
-BY_SPEAKER = ("spk2gender", "spk2warp")  # of the old speakers
-UNCHANGED = ("frame_shift", "stm", "glm", "ctm")
-SPEED_PERTURBED = re.compile(r"(sp\d+\.\d+-)(.+)")
+BY_UTTERANCE = ("segments", *FEATURES, *OF_UTTERANCES)
+BY_RECORDING = ("wav.scp", *OF_RECORDINGS)
 
 
-def nearest_clusters(clusters: Mapping[str, str], sizes: Counter, path: str) -> dict[str, str]:
-    """Give each outlier the nearest cluster.
-
-    Args:
-        clusters: {utterance: cluster}.
-        sizes: {cluster: utterances}.
-        path: the vectors that were clustered.
-    Raises:
-        UnspeechError: when the vectors are not of the utterances that were clustered.
-    """
-    utterances, vectors = load_embeddings(path)
-    if set(utterances) != set(clusters):
-        one = min(set(utterances) ^ set(clusters))
-        raise UnspeechError(
-            f"{path}: utterance '{one}' is not in both this and the clusters; give the embeddings "
-            "that were clustered"
-        )
-    names = sorted(name for name, size in sizes.items() if size > 1)
-    number = {name: n for n, name in enumerate(names)}
-    labels = np.array([number.get(clusters[u], OUTLIER) for u in utterances])
-    settled = nearest_cluster(vectors, labels)
-    return {u: names[label] for u, label in zip(utterances, settled, strict=True)}
-
-
-def settle_outliers(
-    clusters: dict[str, str], fate: str, embeddings: str | None, source: str
-) -> dict[str, str]:
-    """Give outliers, which are clusters of one utterance, what the user wants for them.
-
-    Args:
-        clusters: {utterance: cluster}.
-        fate: "own" leaves each a speaker of its own, "nearest" gives it the nearest cluster,
-            "leave-out" drops it.
-        embeddings: the vectors that were clustered, for "nearest".
-        source: where the clusters come from, for error messages.
-    Raises:
-        UnspeechError: when nothing would be left.
-    """
-    if fate == "own":
-        return clusters
-    sizes = Counter(clusters.values())
-    inliers = {u: cluster for u, cluster in clusters.items() if sizes[cluster] > 1}
-    if not inliers:
-        raise UnspeechError(f"{source}: every utterance is an outlier; use --outliers own")
-    if fate == "leave-out":
-        return inliers
-    if embeddings is None:
-        raise UnspeechError("--outliers nearest needs --embeddings: the vectors of the clustering")
-    return nearest_clusters(clusters, sizes, embeddings)
-
-
-def new_name(utterance: str, clusters: Mapping[str, str]) -> tuple[str, str] | None:
+def new_name(
+    utterance: str, clusters: Mapping[str, str], originals: Mapping[str, str]
+) -> tuple[str, str] | None:
     """Return an utterance's new name and speaker; None when it has no cluster.
 
-    A speed-perturbed copy goes with its original, prefixed as Kaldi prefixes speakers and
-    utterances: sp0.9-<cluster>-<utterance> of speaker sp0.9-<cluster>.
+    A copy goes with its original, and has before and after that what it had before: of speaker
+    c00001, sp0.9-<utterance> becomes sp0.9-c00001-<utterance> of speaker sp0.9-c00001, as Kaldi's
+    and our scripts prefix speakers and utterances.
+
+    Args:
+        originals: of `unspeech.copies.read_originals`.
     """
-    copy = SPEED_PERTURBED.fullmatch(utterance)
-    prefix, original = copy.groups() if copy and copy[2] in clusters else ("", utterance)
-    if original not in clusters:
-        return None
-    speaker = prefix + clusters[original]
-    return f"{speaker}-{original}", speaker
+    original = original_of(utterance, originals)
+    around = affixes(utterance, original)
+    if utterance == original or original not in clusters or around is None:
+        cluster = clusters.get(utterance)
+        return cluster and (f"{cluster}-{utterance}", cluster)
+    speaker = around[0] + clusters[original]
+    return f"{speaker}-{original}{around[1]}", speaker
 
 
 def read_data(data: Path, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
@@ -142,7 +92,8 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         clusters: {utterance: cluster}.
         out: the new one.
     Raises:
-        UnspeechError: when no utterance is left, or the clusters' names cannot be sorted.
+        UnspeechError: when no utterance is left, two would get one name, or the clusters' names
+            cannot be sorted.
     """
     utterances = read_table(data / "utt2spk")
     tables = read_data(data, BY_UTTERANCE)
@@ -153,7 +104,8 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     elif "wav.scp" not in recordings:
         raise UnspeechError(f"{data}: has segments, but no wav.scp")
 
-    renamed = {u: new_name(u, clusters) for u in utterances}
+    originals = tables.get("utt2uniq", {})
+    renamed = {u: new_name(u, clusters, originals) for u in utterances}
     unclustered = [u for u, new in renamed.items() if new is None]
     kept = {
         u: new
@@ -172,6 +124,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     incomplete = [u for u, new in renamed.items() if new and u not in kept]
     if incomplete:
         print(f"Left out, not in every file of {data}: {_some(incomplete)}")
+    check_unique(((u, new) for u, (new, _) in kept.items()), "utterance", data / "utt2spk")
     utt2spk = dict(kept.values())
     check_order(utt2spk)
 
@@ -188,7 +141,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         if (data / name).exists():
             with atomic_write(out / name, "wb") as file, (data / name).open("rb") as old:
                 shutil.copyfileobj(old, file)
-    for name in BY_SPEAKER:
+    for name in OF_SPEAKERS:
         if (data / name).exists():
             print(f"Left out, it belongs to the old speakers: {name}")
     if (data / "cmvn.scp").exists():
@@ -220,15 +173,21 @@ def _some(utterances: list[str]) -> str:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--data", required=True, type=Path, help="data directory")
-    parser.add_argument("--clusters", required=True, help="the clusters' utt2spk")
-    parser.add_argument("--outliers", choices=["own", "nearest", "leave-out"], default="own")
-    parser.add_argument("--embeddings", help="the vectors that were clustered")
+    parser.add_argument("--clusters", required=True, type=Path, help="clusters directory")
+    parser.add_argument(
+        "--outliers",
+        choices=FATES,
+        default="own",
+        help="what becomes of them: as in the clusters, the nearest cluster, or left out",
+    )
     parser.add_argument("--out", required=True, type=Path, help="new data directory")
     options = parser.parse_args()
     if options.out.resolve() == options.data.resolve():
         raise UnspeechError(f"{options.out}: the new data directory must not be the old one")
-    clusters = read_table(options.clusters)
-    clusters = settle_outliers(clusters, options.outliers, options.embeddings, options.clusters)
+    clusters = read_table(options.clusters / "utt2spk")
+    if options.outliers != "own":
+        outliers = read_outliers(options.clusters)
+        clusters = settle_outliers(clusters, outliers, options.outliers, options.clusters)
     make_clustered_data(options.data, clusters, options.out)
 
 

@@ -13,6 +13,7 @@ import yaml
 from unspeech.errors import UnspeechError
 from unspeech.files import read_text
 from unspeech.limits import Number
+from unspeech.options import BOOLEANS
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
@@ -207,6 +208,17 @@ class Config:
         return self.left_contexts - self.left_gap + self.right_contexts - self.right_gap
 
     @property
+    def targets_anywhere(self) -> bool:
+        """Whether any window of a draw can be the target of a negative pair, not only its own.
+
+        Else no target would begin in the first windows of an utterance or end in the last ones,
+        which in the original negative pairs do. It costs a head where targets and contexts share
+        an encoder; where they do not, it would cost as much again as all contexts.
+        """
+        drawn = self.objective == "logistic" and self.context_sampling == "adjacent"
+        return drawn and self.sample_2x_neg and self.tied_embeddings_transforms
+
+    @property
     def input_size(self) -> int:
         """Dimension of what windows are cut from: features, or samples with `end_to_end`."""
         return 1 if self.end_to_end else self.feat_size
@@ -302,14 +314,16 @@ def typed_values(values: dict, kind: type, source: str | Path) -> dict:
 
 
 def _typed(field: dataclasses.Field, value, source: str | Path):
+    if value is None:
+        raise UnspeechError(f"{source}: {field.name} has no value: give one, or leave the line out")
     if isinstance(value, list | dict):
         raise UnspeechError(f"{source}: {field.name} takes one value, not several")
-    text = "" if value is None else str(value).strip()
+    text = str(value).strip()
     if field.type is str:
         return text
     if field.type is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
+        if text.lower() in BOOLEANS:
+            return BOOLEANS[text.lower()]
         raise UnspeechError(f"{source}: {field.name} must be true or false, not '{text}'")
     try:
         return Number(field.type, field.metadata["limits"])(text)

@@ -7,6 +7,7 @@ utterance, named by its path. Paths become absolute, files are sorted as Kaldi w
 utterance without a speaker is its own. The same call again finds its output and leaves it.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -17,10 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio, find_file, is_pipe, read_segments, wav_bytes
+from unspeech.audio import AudioError, DataAudio, read_segments
+from unspeech.audio_file import wav_bytes
+from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import Number
+from unspeech.names import file_names
 from unspeech.options import OptionParser
+from unspeech.recordings import absolute_entry, channels_of, find_file, is_pipe
 from unspeech.tables import invert, make_directory, read_table, write_table
 
 JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
@@ -52,8 +57,12 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     left_out: LeftOut = {}
     if (data / "wav.scp").exists():
         wav = read_table(data / "wav.scp")
-        tables["wav.scp"] = {u: _absolute_audio(u, entry, data) for u, entry in wav.items()}
         segments = read_segments(data, wav)
+        tables["wav.scp"] = _absolute_audio(
+            wav,
+            data,
+            {recording for recording, _, _, channel in segments.values() if channel is None},
+        )
         utterances = list(segments or wav)
         if segments:
             tables["segments"] = read_table(data / "segments")
@@ -90,12 +99,16 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         tables["segments"] = _only(tables["segments"], wanted)
     elif "wav.scp" in tables:
         tables["wav.scp"] = _only(tables["wav.scp"], wanted)
-    for name in ("text", "utt2dur", "utt2num_frames"):
-        if (data / name).exists():
-            tables[name] = _only(read_table(data / name, empty_values=name == "text"), wanted)
-    if (data / "spk2gender").exists():
-        speakers = set(tables["utt2spk"].values())
-        tables["spk2gender"] = _only(read_table(data / "spk2gender"), speakers)
+    for names, keys in (
+        ((*OF_UTTERANCES, "utt2num_frames"), wanted),
+        (OF_RECORDINGS, set(tables.get("wav.scp", ()))),
+        (OF_SPEAKERS, set(tables["utt2spk"].values())),
+    ):
+        for name in names:
+            if (data / name).exists():
+                known = _only(read_table(data / name, empty_values=name == "text"), keys)
+                if known:
+                    tables[name] = known
     return tables, left_out
 
 
@@ -103,16 +116,21 @@ def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
     return {key: value for key, value in table.items() if key in keys}
 
 
-def _absolute_audio(recording: str, entry: str, data: Path) -> str:
-    if is_pipe(entry):
-        return entry
-    try:
-        return str(find_file(entry, data).absolute())
-    except ValueError as error:
-        raise UnspeechError(
-            f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or remove "
-            "the line"
-        ) from None
+def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> dict[str, str]:
+    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`."""
+    table = data / "reco2file_and_channel"
+    channels = channels_of(read_table(table)) if table.exists() else {}
+    found = {}
+    for recording, entry in wav.items():
+        try:
+            channel = channels.get(recording)
+            found[recording] = absolute_entry(entry, data, channel, recording in segmented)
+        except ValueError as error:
+            raise UnspeechError(
+                f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "
+                "remove the line"
+            ) from None
+    return found
 
 
 def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
@@ -172,7 +190,11 @@ def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
             f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
             f"files ({' '.join(sorted(_SUFFIXES))})"
         )
-    tables = {"wav.scp": wav, "utt2spk": {utterance: utterance for utterance in wav}}
+    try:
+        entries = {u: absolute_entry(path, folder, None, False) for u, path in wav.items()}
+    except ValueError as error:
+        raise UnspeechError(f"{error}; change its permissions, or remove it") from None
+    tables = {"wav.scp": entries, "utt2spk": {utterance: utterance for utterance in wav}}
     return tables, {"files that are not audio": others, "links that lead back": circular}
 
 
@@ -209,9 +231,10 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
     joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
     if "text" in tables:
         joined["text"] = {}
-    if "spk2gender" in tables:
-        joined["spk2gender"] = tables["spk2gender"]
-    for speaker, names in invert(tables["utt2spk"]).items():
+    joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
+    speakers = invert(tables["utt2spk"])
+    files = file_names(speakers, "-000000.wav", data / "utt2spk")
+    for speaker, names in speakers.items():
         decoded: dict[str, np.ndarray] = {}
         for name, samples in audio.read(names.split()):
             if isinstance(samples, AudioError):
@@ -220,7 +243,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
         decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
         for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
             utterance = f"{speaker}-{number:04d}"
-            file = Path("audio", f"{utterance.replace('/', '-')}.wav")
+            file = Path("audio", files[speaker].replace("-000000", f"-{number:04d}"))
             samples = np.concatenate([decoded[name] for name in group])
             (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
             joined["wav.scp"][utterance] = str(final.absolute() / file)
@@ -253,10 +276,13 @@ def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]
 
 
 @contextmanager
-def new_data_dir(out: Path) -> Iterator[Path]:
+def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
     """A directory to fill, which gets the name `out` when the block ends without an exception.
 
     If the same files were put at `out` before, they stay, with what later steps added.
+    Args:
+        replace: whether the files that were put at `out` before give way to the new ones, when
+            they are complete. Others in it stay.
     Raises:
         UnspeechError: when `out` holds anything else.
     """
@@ -274,15 +300,50 @@ def new_data_dir(out: Path) -> Iterator[Path]:
         write_table(part / _MADE, digests)
         if not out.exists() or not any(out.iterdir()):
             os.replace(part, out)
-        elif not (out / _MADE).exists() or read_table(out / _MADE) != digests:
+            return
+        old = read_table(out / _MADE) if (out / _MADE).exists() else {}
+        if old == digests:
+            return
+        foreign = [name for name in digests if name not in old and (out / name).exists()]
+        if not replace or not old:
+            raise UnspeechError(f"{out}: holds something else already; choose another directory")
+        if foreign:
             raise UnspeechError(
-                f"{out}: holds something else already; choose another directory or remove this one"
+                f"{out / foreign[0]}: is there already, and not from here; choose another directory"
             )
+        _replace_files(part, out, [name for name in old if name not in digests])
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bool = True) -> None:
+def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
+    """Move all files of `part` over those in `out`, their list first, and remove stale ones."""
+    old = read_table(out / _MADE)
+    write_table(out / _MADE, old | read_table(part / _MADE))
+    for path in sorted(part.rglob("*")):
+        if path.is_file() and path.name != _MADE:
+            (out / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, out / path.relative_to(part))
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    os.replace(part / _MADE, out / _MADE)
+
+
+def add_replace_option(parser: argparse.ArgumentParser) -> None:
+    """The option of programs that fill a `new_data_dir`."""
+    parser.add_argument(
+        "--replace", choices=["true", "false"], default="false",
+        help="whether files that were made in --out before give way to the new ones",
+    )  # fmt: skip
+
+
+def make_data_dir(
+    corpus: Path,
+    out: Path,
+    join_seconds: float = 0,
+    features: bool = True,
+    replace: bool = False,
+) -> None:
     """Write the data directory of a corpus; nothing is under its name before it is complete.
 
     Raises:
@@ -295,7 +356,7 @@ def make_data_dir(corpus: Path, out: Path, join_seconds: float = 0, features: bo
         tables, left_out = read_data_dir(corpus, features)
     else:
         tables, left_out = read_audio_folder(corpus)
-    with new_data_dir(out) as part:
+    with new_data_dir(out, replace) as part:
         if join_seconds:
             tables = join_utterances(corpus, tables, join_seconds, part, out)
         tables["spk2utt"] = invert(tables["utt2spk"])
@@ -316,10 +377,12 @@ def main() -> None:
     parser.add_argument(
         "--features", choices=["true", "false"], default="true", help="whether to keep feats.scp"
     )
+    add_replace_option(parser)
     parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
     options = parser.parse_args()
     features = options.features == "true"
-    make_data_dir(options.corpus, options.out, options.join_seconds, features)
+    replace = options.replace == "true"
+    make_data_dir(options.corpus, options.out, options.join_seconds, features, replace)
 
 
 if __name__ == "__main__":

@@ -109,12 +109,14 @@ def apply_gradients(optimizer: tf.keras.optimizers.Optimizer, gradients, weights
 
 
 def dropout(features: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Stateless dropout of this replica's rows: what one device would drop of the whole batch."""
+    """Stateless dropout of this replica's rows: what one device would drop of the whole batch.
+
+    With mixed precision, too: random numbers are drawn in float32, as others are not the same.
+    """
     count = tf.distribute.get_replica_context().num_replicas_in_sync
-    if count == 1:
-        return tf.nn.experimental.stateless_dropout(features, rate, seed=seed)
-    whole = tf.ones([features.shape[0] * count, *features.shape[1:]], features.dtype)
-    return features * share(tf.nn.experimental.stateless_dropout(whole, rate, seed=seed))
+    whole = tf.ones([features.shape[0] * count, *features.shape[1:]])
+    kept = share(tf.nn.experimental.stateless_dropout(whole, rate, seed=seed))
+    return features * tf.cast(kept, features.dtype)
 
 
 def several_replicas() -> bool:

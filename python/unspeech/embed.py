@@ -29,7 +29,7 @@ from unspeech.limits import COUNT, SEED, Number
 from unspeech.model import UnspeechModel, load_model
 from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
 from unspeech.options import OptionParser
-from unspeech.rows import RowOptions, averaged, load_scale, rows_id, unit_mean
+from unspeech.rows import RowOptions, averaged, is_of_original, load_scale, rows_id, unit_mean
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_waveforms
 from unspeech.windows import UnitEmbedder
@@ -56,6 +56,8 @@ def write_zerospeech(
 ) -> None:
     """Write `<utterance>.fea`: a line a row, the time of its window's middle in seconds first.
 
+    Raises:
+        UnspeechError: when the utterance's name cannot be that of a file.
     Source: the feature format of the Zero Resource Speech Challenge 2017.
     """
     frames = np.arange(len(rows)) * options.genfeat_stride
@@ -145,7 +147,7 @@ def make_parser() -> OptionParser:
     parser = OptionParser(__doc__)
     parser.add_argument("kind", choices=["ivectors", "utterances"], nargs="?", default="ivectors")
     parser.add_argument(
-        "--feats",
+        *("--feats", "--filelist"),
         required=True,
         type=Path,
         help="feats.scp, or an .ark file; with --online also - for a text archive on stdin",
@@ -219,6 +221,8 @@ def main() -> None:
     else:
         stride = RowOptions.genfeat_stride * config.input_rate // FRAMES_A_SECOND
         given.setdefault("genfeat_stride", stride)
+    if not given.get("causal") and not config.end_to_end:
+        given.setdefault("rows_as_original", is_of_original(options.model))
     row_options = RowOptions(**given)
     embedder_kind = OnlineEmbedder if options.online else Embedder
     embedder = embedder_kind(model, row_options, load_scale(options.model, row_options))
@@ -251,7 +255,7 @@ def main() -> None:
                 else:
                     writer.write(name, unit_mean(rows) if options.kind == "utterances" else rows)
                 count += 1
-    if options.kind == "ivectors" and not live:
+    if options.kind == "ivectors" and not live and ark_format.startswith("kaldi_"):
         period = round(row_options.genfeat_stride * FRAMES_A_SECOND / config.input_rate)
         write_directory_files(options.ark.parent, options.model, row_options, period)
     print(

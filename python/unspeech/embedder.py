@@ -14,7 +14,7 @@ class Embedder:
     """Embeds many utterances at once with the heads of a trained model.
 
     Windows of many utterances share a batch. An utterance shorter than a window is repeated until
-    it fills one.
+    it fills one; with `rows_as_original` it is filled up with zeros.
 
     Args:
         model: a trained model.
@@ -39,6 +39,7 @@ class Embedder:
         self.stride = options.genfeat_stride
         self.window_length = model.config.window_length
         self.windows = window_embedder(model, options.both_heads, batch, pooled)
+        self._as_original = options.rows_as_original
         self._scale = scale
         self._chunk_length = options.genfeat_max_length * model.config.input_rate // FRAMES_A_SECOND
 
@@ -91,12 +92,16 @@ class Embedder:
             filled = np.pad(features, ((0, self.window_length - 1), (0, 0)), mode="edge")
         else:
             filled = self.fill(features)
-        return filled, np.arange(0, len(filled) - self.window_length + 1, self.stride)
+        starts = np.arange(len(filled) - self.window_length + 1)
+        if self._as_original and self.options.genfeat_interpolate_outputlength_padding:
+            starts = np.pad(starts, (0, self.window_length - 1), mode="edge")
+        return filled, starts[:: self.stride]
 
     def fill(self, features: np.ndarray) -> np.ndarray:
-        """Repeat features that are shorter than a window until they fill one."""
+        """Make features that are shorter than a window fill one, see the class."""
         short = self.window_length - len(features)
-        return np.pad(features, ((0, short), (0, 0)), mode="wrap") if short > 0 else features
+        mode = "constant" if self._as_original else "wrap"
+        return np.pad(features, ((0, short), (0, 0)), mode=mode) if short > 0 else features
 
     def finish(self, features: np.ndarray, embedded: np.ndarray) -> np.ndarray:
         """Make the rows of an utterance from its windows' embeddings.
@@ -109,7 +114,9 @@ class Embedder:
         """
         options = self.options
         wanted = -(-len(features) // self.stride)
-        if options.genfeat_interpolate_outputlength_padding:
+        if self._as_original:
+            wanted = len(embedded)
+        elif options.genfeat_interpolate_outputlength_padding:
             embedded = embedded[np.minimum(np.arange(wanted), len(embedded) - 1)]
         embedded = embedded[:wanted]
         rows = self._scale(embedded) if self._scale else embedded
@@ -122,7 +129,8 @@ class Embedder:
         if options.generate_fbank_segmentation:
             columns = [*columns, self._segmentation(*np.split(embedded, 2, axis=1))]
         if options.genfeat_combine_fbank:
-            columns = [features[:: self.stride][: len(rows)], *columns]
+            frames = np.minimum(np.arange(len(rows)) * self.stride, len(features) - 1)
+            columns = [features[frames], *columns]
         combined = np.concatenate(columns, axis=1)
         return (
             combined.mean(axis=0, keepdims=True) if options.generate_speaker_vectors else combined

@@ -16,6 +16,7 @@ from unspeech.encoders_resnet import (
     inception_resnet_v2,
     resnet_v2_50,
     resnet_v2_50_small,
+    resnet_v2_50_small_flat,
     resnet_v2_101,
 )
 from unspeech.encoders_tdnn import ecapa, tdnn
@@ -27,6 +28,7 @@ ENCODERS: dict[str, Callable[[int, int, Config], keras.Model]] = {
     "Vgg16big": vgg16big,
     "Vgg16bigB": vgg16big,  # differs in the head only
     "Resnet_v2_50_small": resnet_v2_50_small,
+    "Resnet_v2_50_small_flat": resnet_v2_50_small_flat,
     "Resnet_v2_50": resnet_v2_50,
     "Resnet_v2_101": resnet_v2_101,
     "Inception_Resnet_v2": inception_resnet_v2,

@@ -31,10 +31,20 @@ def resnet_v2_50_small(frames: int, dim: int, config: Config) -> keras.Model:
     return _resnet(keras.applications.ResNet50V2, frames, dim, config, narrowing=2)
 
 
+def resnet_v2_50_small_flat(frames: int, dim: int, config: Config) -> keras.Model:
+    """The same, with `fc_size` outputs for each place of the image in place of its mean."""
+    return _resnet(keras.applications.ResNet50V2, frames, dim, config, narrowing=2, pooling=None)
+
+
 def _resnet(
-    network: Callable[..., keras.Model], frames: int, dim: int, config: Config, narrowing: int = 1
+    network: Callable[..., keras.Model],
+    frames: int,
+    dim: int,
+    config: Config,
+    narrowing: int = 1,
+    pooling: str | None = "avg",
 ) -> keras.Model:
-    """The network, averaged over the image, and a linear layer of `fc_size` after it.
+    """The network, averaged over the image or not, and a linear layer of `fc_size` after it.
 
     TF-Slim pads the first pooling only where it must, and has other constants in its batch norm.
     """
@@ -53,9 +63,9 @@ def _resnet(
         return {}
 
     window = keras.Input((frames, dim))
-    net = _adapted(network, layers.Reshape((frames, dim, 1))(window), adapt)
+    net = _adapted(network, layers.Reshape((frames, dim, 1))(window), adapt, pooling)
     logits = layers.Dense(config.fc_size, name="logits", **weights)
-    return keras.Model(net.input, logits(net.output))
+    return keras.Model(net.input, layers.Flatten()(logits(net.output)))
 
 
 def inception_resnet_v2(frames: int, dim: int, config: Config) -> keras.Model:
@@ -79,10 +89,13 @@ def inception_resnet_v2(frames: int, dim: int, config: Config) -> keras.Model:
 
 
 def _adapted(
-    network: Callable[..., keras.Model], image, adapt: Callable[[layers.Layer], dict]
+    network: Callable[..., keras.Model],
+    image,
+    adapt: Callable[[layers.Layer], dict],
+    pooling: str | None = "avg",
 ) -> keras.Model:
     """A network of `keras.applications` on an image, its layers' settings changed by `adapt`."""
-    net = network(include_top=False, weights=None, input_tensor=image, pooling="avg")
+    net = network(include_top=False, weights=None, input_tensor=image, pooling=pooling)
     adapted = keras.models.clone_model(
         net, clone_function=lambda layer: layer.from_config(layer.get_config() | adapt(layer))
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.cluster_files import is_outlier
+from unspeech.cluster_files import read_clusters
 from unspeech.errors import UnspeechError, run_program
 from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
@@ -38,15 +38,14 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
     Raises:
         UnspeechError: when the clusters are of other utterances than these.
     """
-    table = read_table(directory / "utt2spk")
+    table, alone = read_clusters(directory)
     strange = set(table).difference(utterances)
     if strange:
         raise UnspeechError(
             f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
             "score these with clusters made from them"
         )
-    names = [table.get(utterance, "") for utterance in utterances]
-    return np.array(["" if is_outlier(name) else name for name in names])
+    return np.array(["" if u in alone else table.get(u, "") for u in utterances])
 
 
 def choose_speakers(utt2spk: str, most: int, seed: int) -> list[str]:
@@ -88,15 +87,6 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
     # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
     with threadpool_limits(1):
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
-
-
-def table_of(scores: dict) -> str:
-    """The figures as lines for a terminal."""
-    return "\n".join(
-        f"{name:<20}{value:>14,}" if isinstance(value, int) else f"{name:<20}{value:>14.4g}"
-        for name, value in scores.items()
-        if isinstance(value, int | float)
-    )
 
 
 def main() -> None:
@@ -160,7 +150,7 @@ def main() -> None:
     if options.cohort:
         scores |= {"cohort": len(cohort), "cohort_top": options.cohort_top}
     scores |= {"utterances": len(utterances), "speakers": len(np.unique(gold))}
-    scores["metric"] = options.metric
+    scores |= {"metric": options.metric, "utt2spk": options.utt2spk}
     if clusters is not None:
         outliers = int(np.sum(clusters == ""))
         scores |= clustering_scores(gold, each_outlier_alone(clusters), outliers)
@@ -190,7 +180,7 @@ def main() -> None:
             file.write(picture)
     with atomic_write(options.out / "scores.json") as file:
         json.dump(scores, file, indent=2)
-    print(table_of(scores))
+    print(f"{options.out / 'scores.json'} is written")
 
 
 if __name__ == "__main__":

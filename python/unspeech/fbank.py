@@ -23,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter, iterate_stream
-from unspeech.audio import AudioError, DataAudio, wav_bytes
+from unspeech.audio import AudioError, DataAudio
+from unspeech.audio_file import wav_bytes
 from unspeech.errors import UnspeechError, run_program
 from unspeech.files import read_lines
 from unspeech.limits import SEED, Number

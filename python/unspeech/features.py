@@ -42,8 +42,9 @@ class MemmapOptions:
     )  # fmt: skip
     memmap_dtype: str = setting("float32", "type of the numbers in that file, or float16")
     memmap_reuse_cache: bool = setting(
-        True, "use the file again if it was made from the same features; else make it again"
-    )
+        True, "use the file again if it was made from the same features, or if these are no longer "
+        "there; else make it again"
+    )  # fmt: skip
 
 
 class Corpus:
@@ -215,14 +216,18 @@ def load_corpus(
         feat_size: dimension of a frame.
         memmap_dir: directory of the decoded features.
         memmap_dtype: type of the numbers in it; float16 is for archives that could be mapped, too.
-        memmap_reuse_cache: use what is in `memmap_dir` again if it was made from these features;
-            else replace it.
+        memmap_reuse_cache: use what is in `memmap_dir` again if it was made from these features, or
+            if these do not stand where they were; else replace it.
     Raises:
         UnspeechError: naming file and utterance, see `check_features` and `archives`; when
             `memmap_dir` was made from something else.
     """
     if memmap_dtype not in _CACHE_TYPES:
         raise UnspeechError(f"memmap_dtype is {memmap_dtype}; it can be {_CACHE_TYPES}")
+    if memmap_dir and memmap_reuse_cache and not _is_whole(data):
+        cache = _Cache(Path(memmap_dir), None, feat_size, memmap_dtype)
+        if cache.is_made():
+            return cache.load()
     source = feature_file(data)
     if memmap_dtype == "float32" and not source.name.endswith((".ark", ".gz")):
         corpus = _map_archives(source, feat_size)
@@ -237,6 +242,16 @@ def load_corpus(
         raise UnspeechError("memmap_dtype is of the file in memmap_dir; give memmap_dir, too")
     utterances, matrices = zip(*_decoded(source, feat_size), strict=True)
     return Corpus.in_memory(list(utterances), list(matrices))
+
+
+def _is_whole(data: str | Path) -> bool:
+    """Whether features stand where they were: the file of them, and the archives of an scp."""
+    path = Path(data)
+    path = path / "feats.scp" if path.is_dir() else path
+    if not path.exists() or path.name.endswith((".ark", ".gz")):
+        return path.exists()
+    archives = {split_entry(entry)[0] for entry in read_table(path).values()}
+    return all(archive.endswith("|") or os.path.exists(archive) for archive in archives)
 
 
 def _decoded(source: Path, feat_size: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -307,21 +322,19 @@ class _Cache:
 
     Args:
         directory: where they are.
-        source: the file of features.
+        source: the file of features; None if it is no longer there.
         feat_size: dimension of a frame.
         dtype: type of the numbers.
     """
 
-    def __init__(self, directory: Path, source: Path, feat_size: int, dtype: str) -> None:
+    def __init__(self, directory: Path, source: Path | None, feat_size: int, dtype: str) -> None:
         self.directory, self.source = directory, source
         self.feat_size, self.dtype = feat_size, dtype
         self.frames, self.index = directory / "frames", directory / "index"
         self._made_from = directory / "made_from"
-        self._origin = {
-            "features": _fingerprint(source),
-            "feat_size": str(feat_size),
-            "memmap_dtype": dtype,
-        }
+        self._origin = {"feat_size": str(feat_size), "memmap_dtype": dtype}
+        if source:
+            self._origin["features"] = _fingerprint(source)
 
     def is_made(self) -> bool:
         """Whether it is complete.
@@ -334,8 +347,9 @@ class _Cache:
         made_from = read_table(self._made_from)
         differing = [name for name, value in self._origin.items() if made_from.get(name) != value]
         if differing:
+            asked = self.source or "these settings"
             raise UnspeechError(
-                f"{self.directory} was made from something else than {self.source} "
+                f"{self.directory} was made from something else than {asked} "
                 f"({', '.join(differing)} differ); give another memmap_dir, or "
                 "--memmap-reuse-cache false to make it again"
             )

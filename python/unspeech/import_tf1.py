@@ -149,6 +149,7 @@ _ENCODERS: dict[str, Callable[[keras.Model], Iterator[Part]]] = {
     "Vgg16big": _vgg,
     "Vgg16bigB": _vgg,
     "Resnet_v2_50_small": _resnet("resnet_v2_50"),
+    "Resnet_v2_50_small_flat": _resnet("resnet_v2_50"),
     "Resnet_v2_50": _resnet("resnet_v2_50"),
     "Resnet_v2_101": _resnet("resnet_v2_101"),
     "DenseNet": _dense_net,
@@ -282,7 +283,7 @@ def import_checkpoint(
     for part in parts:
         part.assign(reader.get_tensor(ROOT + part.name))
     write_config(directory / "config.yaml", config)
-    write_yaml(directory / "trained_on.yaml", {"checkpoint": prefix})
+    write_yaml(directory / "trained_on.yaml", {"checkpoint": str(prefix)})
     return finish_model(model, directory)
 
 

@@ -122,7 +122,8 @@ class UnspeechModel(keras.Model):
             context_lengths: (batch, contexts) int32, for dynamic encoders.
             dropout_seed: (2,) int32; None for no dropout and no updates of moving averages.
         Returns:
-            (batch, embedding) and (batch, contexts, embedding).
+            (batch, 1, embedding), with `targets_anywhere` (batch, 1 + contexts, embedding): the
+            targets, then the contexts embedded as targets are; and (batch, contexts, embedding).
         """
         batch, count = contexts.shape[:2]
         flat = tf.reshape(contexts, [-1, tf.shape(contexts)[2], contexts.shape[3]])
@@ -136,12 +137,18 @@ class UnspeechModel(keras.Model):
         else:
             encoded_targets = self._encode(self.target_encoder, targets, target_lengths, training)
             encoded_contexts = self._encode(self.context_encoder, flat, flat_lengths, training)
+        as_targets = encoded_targets[:, None]
+        if self.config.targets_anywhere:
+            others = tf.reshape(encoded_contexts, [batch, count, -1])
+            as_targets = tf.concat([as_targets, others], axis=1)
+        rows = tf.reshape(as_targets, [batch * as_targets.shape[1], encoded_targets.shape[1]])
+        size = self.config.embedding_size
         context_seed = None if dropout_seed is None else dropout_seed + tf.constant([0, 1 << 30])
         return (
-            self._finish(self.target_head(encoded_targets, dropout_seed)),
+            tf.reshape(self._finish(self.target_head(rows, dropout_seed)), [batch, -1, size]),
             tf.reshape(
                 self._finish(self.context_head(encoded_contexts, context_seed)),
-                [batch, count, self.config.embedding_size],
+                [batch, count, size],
             ),
         )
 

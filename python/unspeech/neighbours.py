@@ -37,6 +37,7 @@ from unspeech.errors import UnspeechError, run_program
 from unspeech.files import load_npz, read_json, read_lines
 from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
+from unspeech.origins import file_key
 from unspeech.tables import atomic_write, make_directory
 from unspeech.vectors import (
     add_vector_options,
@@ -184,14 +185,13 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
     """
     path = embeddings_file(embeddings)
     where = locate_vectors(path)
-    sources = sorted({path, *([where.archive] if where else [])})
     unit = settings["metric"] == "cosine" or settings["normalize"] == "true"
     cut = settings["half_index"]
     part = slice(None) if cut == -1 else slice(cut, None)
     made_from = {
         "unit": unit,
         "half_index": cut,
-        "files": {str(s.resolve()): _state(s) for s in sources},
+        "files": {str(path.resolve()): file_key(path)},
     }
     make_directory(graph.folder)
 
@@ -220,11 +220,6 @@ def write_array(path: Path, kind: str, shape: tuple, blocks: Iterable[np.ndarray
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, kind).data)
-
-
-def _state(path: Path) -> list[int]:
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
 
 
 def build_index(graph: Graph, seed: int) -> None:

@@ -8,17 +8,26 @@ with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is 
 """
 
 import shlex
+import shutil
 from pathlib import Path
 
-from unspeech.audio import is_pipe
-from unspeech.corpus import Tables, new_data_dir, read_data_dir, say_left_out
+from unspeech.corpus import (
+    Tables,
+    add_replace_option,
+    new_data_dir,
+    read_data_dir,
+    say_left_out,
+)
+from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS
 from unspeech.errors import UnspeechError, run_program
+from unspeech.names import check_new
 from unspeech.options import OptionParser
-from unspeech.tables import invert, read_table, write_table
+from unspeech.recordings import is_pipe, parse_entry
+from unspeech.tables import invert, write_table
 
 SPEEDS = ("0.9", "1.1")
 _SHORTEST = 0.01  # seconds; a segment that is not longer has no copy
-_OTHER_TABLES = ("utt2uniq", "utt2lang", "reco2dur", "reco2file_and_channel")
+_LEFT_OUT = (*FEATURES, "utt2warp", "spk2warp")  # of the speech as it was
 
 
 def perturb(tables: Tables, speed: str) -> Tables:
@@ -32,15 +41,18 @@ def perturb(tables: Tables, speed: str) -> Tables:
     prefix, factor = f"sp{speed}-", float(speed)
 
     def segment(value: str) -> str | None:
-        recording, *times = value.split()
-        start, end = (float(time) / factor for time in times)
-        if end < 0:  # the recording's end
-            return f"{prefix}{recording} {start:.2f} -1"
-        return f"{prefix}{recording} {start:.2f} {end:.2f}" if end > start + _SHORTEST else None
+        recording, first, last, *channel = value.split()
+        start, end = float(first) / factor, float(last) / factor
+        if 0 <= end <= start + _SHORTEST:
+            return None
+        times = [f"{start:.2f}", f"{end:.2f}" if end >= 0 else "-1"]  # -1: the recording's end
+        return " ".join([prefix + recording, *times, *channel])
 
     def audio(value: str) -> str:
         if is_pipe(value):
             value = value.rstrip("| ") + " | sox -t wav -"
+        elif parse_entry(value).offset is not None:
+            value = f"wav-copy {value} - | sox -t wav -"
         elif value.lower().endswith(".wav"):
             value = f"sox -t wav {shlex.quote(value)}"
         else:
@@ -59,7 +71,7 @@ def perturb(tables: Tables, speed: str) -> Tables:
     }
     copies: Tables = {}
     for name, table in tables.items():
-        if name not in ("feats.scp", "utt2num_frames"):
+        if name not in _LEFT_OUT:
             changed = {key: change.get(name, str)(value) for key, value in table.items()}
             copies[name] = {
                 prefix + key: value for key, value in changed.items() if value is not None
@@ -67,34 +79,34 @@ def perturb(tables: Tables, speed: str) -> Tables:
     return copies
 
 
-def make_perturbed_data_dir(data: Path, out: Path) -> None:
+def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> None:
     """Write a data directory with all utterances and their copies.
 
     Raises:
-        UnspeechError: when there is no audio, or a table is malformed.
+        UnspeechError: when there is no audio, a table is malformed, or a copy would have the name
+            of another utterance.
     """
     tables, left_out = read_data_dir(data)
     say_left_out(left_out)
     if "wav.scp" not in tables:
         raise UnspeechError(f"{data / 'wav.scp'}: no such file; speed is changed in audio")
     utterances = tables["utt2spk"]
-    for name in _OTHER_TABLES:
-        if (data / name).exists():
-            table = read_table(data / name)
-            known = utterances if name.startswith("utt") else tables["wav.scp"]
-            tables[name] = {key: value for key, value in table.items() if key in known}
     tables.setdefault("utt2uniq", {utterance: utterance for utterance in utterances})
+    for name in ("utt2spk", "wav.scp"):
+        check_new(
+            tables[name], [f"sp{speed}-{u}" for speed in SPEEDS for u in tables[name]], data / name
+        )
     copies = [perturb(tables, speed) for speed in SPEEDS]
     joined = {name: tables[name] | copies[0][name] | copies[1][name] for name in copies[0]}
     if "segments" in joined:  # a copy may be too short for one; a recording may have none
         recordings = {value.split()[0] for value in joined["segments"].values()}
         for name, table in joined.items():
-            if name != "spk2gender":
-                of_recordings = name.startswith("reco") or name == "wav.scp"
+            if name not in OF_SPEAKERS:
+                of_recordings = name in (*OF_RECORDINGS, "wav.scp")
                 known = recordings if of_recordings else joined["segments"]
                 joined[name] = {key: value for key, value in table.items() if key in known}
     joined["spk2utt"] = invert(joined["utt2spk"])
-    with new_data_dir(out) as part:
+    with new_data_dir(out, replace) as part:
         for name, table in joined.items():
             write_table(part / name, table)
     print(f"{out}: {len(joined['utt2spk'])} utterances, of {len(utterances)} of {data}")
@@ -103,9 +115,16 @@ def make_perturbed_data_dir(data: Path, out: Path) -> None:
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
+    parser.add_argument("--made", type=Path, help="what Kaldi's script made of it, to put there")
+    add_replace_option(parser)
     parser.add_argument("data", type=Path, help="data directory with audio")
     options = parser.parse_args()
-    make_perturbed_data_dir(options.data, options.out)
+    replace = options.replace == "true"
+    if options.made:
+        with new_data_dir(options.out, replace) as part:
+            shutil.copytree(options.made, part, dirs_exist_ok=True)
+        return
+    make_perturbed_data_dir(options.data, options.out, replace)
 
 
 if __name__ == "__main__":

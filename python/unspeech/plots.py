@@ -280,7 +280,8 @@ def sampled_batch(batch: Batch, config: Config, title: str) -> bytes:
     pairs = {
         "positive": [(targets[0], context) for context in row],
         "negative": [
-            (targets[i], contexts[j]) for i, j in batch.negatives[: config.negative_samples]
+            (batch.negative_target(i), contexts[j])
+            for i, j in enumerate(batch.negatives[: config.negative_samples, 1])
         ],
     }
     names = [f"context {i}" for i in range(1, len(row) + 1)]

@@ -2,7 +2,8 @@
 
     python3 -m unspeech.processes <command> [<argument> …]
 
-runs a command that ends with the script that started it; `tied` in functions.sh.
+runs a command and all that it starts, the programs of pipes in `wav.scp` too, and ends them when
+the script that called it ends, however; `tied` in functions.sh.
 """
 
 import ctypes
@@ -10,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
+GRACE = 5.0  # seconds: a runner of jobs cancels them before it ends
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,6 +38,44 @@ def run_child(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
+def run_group(command: list[str]) -> int:
+    """Run a command in a process group of its own, which ends with this process or the command.
+
+    The kernel can tell a process of its parent's end, but not the parent's grandchildren. So a
+    guard waits beside for the end of a pipe that this process alone holds open, and ends the group:
+    by SIGTERM, and by SIGKILL what is there `GRACE` seconds later.
+
+    Returns: as of `run_child`.
+    """
+    held, holding = os.pipe()  # closed in programs that are started, as all of Python's pipes
+    child = subprocess.Popen(command, preexec_fn=_lead_group, close_fds=False)
+    guard = os.fork()
+    if not guard:
+        try:
+            os.setsid()  # not to get the signals of our own group
+            os.close(holding)
+            os.read(held, 1)
+            os.killpg(child.pid, signal.SIGTERM)
+            end = time.monotonic() + GRACE
+            while time.monotonic() < end:
+                os.killpg(child.pid, 0)  # raises when there is no such group any more
+                time.sleep(0.05)
+            os.killpg(child.pid, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its number stays its own until wait()
+    os.kill(guard, signal.SIGKILL)
+    os.waitpid(guard, 0)
+    os.killpg(child.pid, signal.SIGKILL)  # what it may have left running
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _lead_group() -> None:
+    os.setpgid(0, 0)
+    die_with_parent(signal.SIGTERM)
+
+
 def pipe_output(entry: str) -> bytes:
     """What the command of an scp entry, `<command> |`, writes on stdout.
 
@@ -57,5 +98,9 @@ def pipe_output(entry: str) -> bytes:
 
 
 if __name__ == "__main__":
-    die_with_parent()  # holds after exec, too
-    os.execvp(sys.argv[1], sys.argv[1:])
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        sys.exit(run_group(sys.argv[1:]))
+    except OSError as error:
+        sys.exit(f"ERROR: {sys.argv[1]}: {error.strerror}")

@@ -39,6 +39,10 @@ PICTURES = {
         "pictures look alike.",
     ),
 }
+FRAMES_A_SECOND = 100  # of features; of waveforms, "frames" are samples
+COPIES = (
+    "_sp"  # ends the name of a data directory with copies at other speeds, as in Kaldi's recipes
+)
 PLACES = {"det.png": "tall", "tsne.png": "wide"}
 GRADES = [
     (2, "almost perfectly"),
@@ -206,6 +210,12 @@ def chance_levels(speakers: np.ndarray, clusters: np.ndarray) -> dict[str, float
     }
 
 
+def scored_by(scores: dict, clustering: dict) -> str:
+    """Name of the file in the data directory whose speakers the scores are by."""
+    labels = scores.get("utt2spk") or clustering.get("settings", {}).get("utt2spk")
+    return Path(labels or "utt2spk").name
+
+
 def corpus_result(run: Path, name: str, trained_on: bool, stages: list[dict]) -> CorpusResult:
     """Gather what a run directory holds about one corpus."""
     clusters, evaluation = run / "clusters" / name, run / "eval" / name
@@ -225,8 +235,9 @@ def corpus_result(run: Path, name: str, trained_on: bool, stages: list[dict]) ->
             result.pictures.append(picture(title, caption, content, alt, PLACES.get(file, "")))
     if (clusters / "utt2spk").exists():
         sizes, speakers = group_sizes(clusters / "utt2spk"), None
-        if scores and (run / "data" / name / "utt2spk").exists():
-            speakers = group_sizes(run / "data" / name / "utt2spk")
+        labels = run / "data" / name / scored_by(scores, clustering)
+        if scores and labels.exists():
+            speakers = group_sizes(labels)
             result.chance.update(chance_levels(speakers, sizes))
         caption = "Utterances of each cluster, the largest first, without outliers"
         caption += "." if speakers is None else "; the line shows the true speakers' sizes."
@@ -309,17 +320,21 @@ def render(run: Path) -> str:
     log = read_json_lines(run / "model" / "train_log.jsonl")
     trained_on = run / "model" / "trained_on.yaml"
     data = read_yaml(trained_on) if trained_on.exists() else {}
-    corpus = Path(str(data.get("data", ""))).name
+    trained = Path(str(data.get("data", ""))).name
+    plain = trained.removesuffix(COPIES)
+    corpus = plain if (run / "data" / plain).is_dir() else trained
     names = {path.parent.name for path in run.glob("eval/*/scores.json")}
     names |= {path.parent.name for path in run.glob("clusters/*/clusters.json")}
     if not (stages or log or names):
         raise UnspeechError(f"{run}: holds no run: no stage log, training log, clusters or scores")
     results = [
-        corpus_result(run, name, name == corpus, stages)
-        for name in sorted(names, key=lambda name: (name == corpus, name))
+        corpus_result(run, name, name in (trained, corpus), stages)
+        for name in sorted(names, key=lambda name: (name in (trained, corpus), name))
     ]
     summary = training_summary(log)
     settings = settings_table(run / "model" / "config.yaml")
+    values = {name: value for name, value, _ in settings}
+    rate = values.get("sample_rate") if values.get("end_to_end") else FRAMES_A_SECOND
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -332,7 +347,9 @@ def render(run: Path) -> str:
         name=run.resolve().name,
         data=data,
         corpus=corpus,
-        encoder={name: value for name, value, _ in settings}.get("embedding_transformation"),
+        with_copies=trained != corpus,
+        seconds=data.get("frames", 0) / rate,
+        encoder=values.get("embedding_transformation"),
         results=results,
         verification=VERIFICATION,
         clustering=CLUSTERING,

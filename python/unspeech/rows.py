@@ -56,6 +56,11 @@ class RowOptions:
     genfeat_interpolate_outputlength_padding: bool = setting(
         True, "else repeat the last whole window's row to the end; without both, rows end there"
     )
+    rows_as_original: bool = setting(
+        False, "exactly the original's windows: rows over the end are the last possible window, "
+        "wherever it begins, and frames fewer than a window are filled up with zeros; on by "
+        "default with a model of the original's"
+    )  # fmt: skip
     genfeat_combine_contexts: bool = setting(False, "append the context head's embedding")
     genfeat_combine_fbank: bool = setting(False, "put the features of the row's frame before it")
     genfeat_boost: bool = setting(False, "scale each utterance's embeddings to a range of about 10")
@@ -80,6 +85,7 @@ class RowOptions:
 
 _NOT_CAUSAL = (
     "kaldi_normalize_to_input_length",
+    "rows_as_original",
     "genfeat_boost",
     "genfeat_kaldi_meannorm",
     "generate_speaker_vectors",
@@ -124,11 +130,17 @@ def check_row_options(options: RowOptions, config: Config) -> None:
         raise UnspeechError(f"causal rows cannot know what comes later: leave out {later[0]}")
 
 
+def is_of_original(model: str | Path) -> bool:
+    """Whether a model directory holds an imported model, see `import_tf1`."""
+    path = Path(model) / "trained_on.yaml"
+    return path.is_file() and "checkpoint" in read_yaml(path)
+
+
 def rows_id(model: str | Path, options: RowOptions) -> str:
     """The `final.ie.id` of rows: that of the model, unless they are not its embeddings as they are.
 
     Kaldi refuses to decode with i-vectors whose id is not that of those a network was trained on.
-    Rows of another scale or with other columns have another id. Rows at other times, causal ones
+    Rows of another scale or with other columns have another id. Rows of other windows, causal ones
     and means do not, as with Kaldi's i-vectors: a network takes them all.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 
 from unspeech.alignments import Unit, read_ctm
 from unspeech.config import SPEAKER_DRAWS, Config
+from unspeech.copies import original_of, read_originals, without_speed
 from unspeech.errors import UnspeechError
 from unspeech.features import Corpus
 from unspeech.tables import read_table, utt2spk_of
@@ -28,8 +29,12 @@ class Batch:
             `contexts[i]` is a positive pair.
         target_lengths: (batch,) int32 frames of each target; what follows them is zero.
         context_lengths: (batch, contexts) int32 likewise.
-        negatives: (pairs, 2) int32, negative pairs: a row of `targets` and a row of `contexts`
-            seen as (batch * contexts, …), never both of the same draw.
+        negatives: (pairs, 2) int32, negative pairs of a window that is embedded as a target, a row
+            of all windows seen as (batch * (1 + contexts), …), each target before its contexts,
+            and one that is embedded as a context, a row of `contexts` seen as (batch * contexts,
+            …); never both of the same draw, nor of two draws of one group where there is another.
+        groups: (batch,) int32, alike for draws that share their context, so that no window of one
+            is a negative of another's: of one utterance, or of one voice where there are voices.
     """
 
     targets: np.ndarray
@@ -37,6 +42,14 @@ class Batch:
     target_lengths: np.ndarray
     context_lengths: np.ndarray
     negatives: np.ndarray
+    groups: np.ndarray
+
+    def negative_target(self, pair: int) -> np.ndarray:
+        """(frames, dim) of the window that is the target of a negative pair."""
+        draw, place = divmod(int(self.negatives[pair, 0]), 1 + self.contexts.shape[1])
+        if place == 0:
+            return self.targets[draw, : self.target_lengths[draw]]
+        return self.contexts[draw, place - 1, : self.context_lengths[draw, place - 1]]
 
     @property
     def windows(self) -> tuple[np.ndarray, ...]:
@@ -48,13 +61,16 @@ class ContextSampler:
     """Draw targets with the context windows beside them, and negative pairs among all windows.
 
     Utterances are drawn uniformly, each at most once a batch where there are enough of them, and
-    positions uniformly within the utterance. A negative pair joins the target window of one draw
-    with a context window of another. As every window was drawn at random, so is the pair; and as
-    each window is in the batch anyway, it costs a dot product. Source: Milde and Biemann 2018,
-    section 2.
+    positions uniformly within the utterance. A negative pair joins a window of one draw (without
+    `targets_anywhere` its target) with a context window of another. As every window was drawn at
+    random, so is the pair; and as each is in the batch anyway, it costs a dot product. Source:
+    Milde and Biemann 2018, section 2.
 
     With `speakers`, a batch is made of several draws of each of some speakers, and negative pairs
     join draws of one speaker. With `units`, windows are consecutive units of an alignment.
+
+    Attributes:
+        groups: how many there are that draws can be of, see `Batch`.
 
     Args:
         corpus: features.
@@ -83,39 +99,51 @@ class ContextSampler:
         self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
         self._lengths = corpus.lengths
         self._units = units
-        self._groups = _by_name(indices, speakers)
+        self._speakers = _by_name(indices, speakers)
         self._voices = _by_name(indices, voices)
+        self.groups = len(self._voices) or len(indices)
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
         size = size or self._config.batch_size
         rng = np.random.default_rng((self._config.seed, self._stream, step))
         if self._voices:
-            windows = self._cut_anywhere(rng, size)
+            groups = choose(rng, len(self._voices), size)
+            windows = self._cut_anywhere(rng, groups)
         else:
+            groups = self._draw_utterances(rng, size)
             cut = self._cut_fixed if self._units is None else self._cut_units
-            windows = cut(rng, self._draw_utterances(rng, size))
-        return Batch(*windows, negatives=self._draw_negatives(rng, size))
+            windows = cut(rng, groups)
+        negatives = self._draw_negatives(rng, groups)
+        return Batch(*windows, negatives, groups.astype(np.int32))
 
     def _draw_utterances(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        if not self._groups:
+        if not self._speakers:
             return self._indices[choose(rng, len(self._indices), size)]
-        chosen = choose(rng, len(self._groups), size // SPEAKER_DRAWS)
-        groups = [self._groups[i] for i in chosen]
-        return np.concatenate([g[choose(rng, len(g), SPEAKER_DRAWS)] for g in groups])
+        chosen = choose(rng, len(self._speakers), size // SPEAKER_DRAWS)
+        speakers = [self._speakers[i] for i in chosen]
+        return np.concatenate([own[choose(rng, len(own), SPEAKER_DRAWS)] for own in speakers])
 
-    def _draw_negatives(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        config = self._config
+    def _draw_negatives(self, rng: np.random.Generator, groups: np.ndarray) -> np.ndarray:
+        config, size = self._config, len(groups)
         pairs = size * config.negative_samples
         if config.sample_2x_neg:
             target_draws = rng.integers(size, size=pairs)
         else:
             target_draws = np.repeat(np.arange(size), config.negative_samples)
-        group = SPEAKER_DRAWS if self._groups else size
-        first = target_draws // group * group
-        context_draws = first + (target_draws - first + rng.integers(1, group, size=pairs)) % group
+        block = SPEAKER_DRAWS if self._speakers else size  # draws that may meet
+        first = target_draws // block * block
+        context_draws = first + (target_draws - first + rng.integers(1, block, size=pairs)) % block
+        for i in np.flatnonzero(groups[target_draws] == groups[context_draws]):
+            own = slice(first[i], first[i] + block)
+            others = np.flatnonzero(groups[own] != groups[target_draws[i]])
+            if len(others):
+                context_draws[i] = first[i] + rng.choice(others)
         context_rows = context_draws * config.contexts + rng.integers(config.contexts, size=pairs)
-        return np.stack([target_draws, context_rows], axis=1).astype(np.int32)
+        windows = 1 + config.contexts
+        places = rng.integers(windows, size=pairs) if config.targets_anywhere else 0
+        target_rows = target_draws * windows + places
+        return np.stack([target_rows, context_rows], axis=1).astype(np.int32)
 
     def _cut_fixed(self, rng: np.random.Generator, utterances: np.ndarray) -> tuple:
         config = self._config
@@ -135,9 +163,9 @@ class ContextSampler:
             np.full((size, contexts), step, np.int32),
         )
 
-    def _cut_anywhere(self, rng: np.random.Generator, size: int) -> tuple:
-        config = self._config
-        voices = [self._voices[i] for i in choose(rng, len(self._voices), size)]
+    def _cut_anywhere(self, rng: np.random.Generator, groups: np.ndarray) -> tuple:
+        config, size = self._config, len(groups)
+        voices = [self._voices[i] for i in groups]
         count = 1 + config.contexts
         utterances = np.stack([np.resize(rng.permutation(voice), count) for voice in voices])
         lengths = [config.window_length] + [config.window_neg_length] * config.contexts
@@ -234,20 +262,24 @@ def units_of(
 def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
     """Name the recording of each utterance: from `segments` where there is one, else its own.
 
-    A copy belongs to the recording that it was made from: that of its original in `utt2uniq` (as
-    Kaldi's scripts and ours write it), without the prefix of a speed (`sp0.9-…`).
+    A copy belongs to the recording that it was made from, see `unspeech.copies`.
     """
-    segments, originals = _tables(data, "segments", "utt2uniq")
-    perturbed = re.compile(r"^sp[0-9.]+-")
-    uniq = [originals.get(u, u) for u in utterances]
+    (segments,) = _tables(data, "segments")
+    originals = read_originals(data)
+    return [_recording_of(u, original_of(u, originals), segments) for u in utterances]
+
+
+def _recording_of(utterance: str, original: str, segments: Mapping[str, str]) -> str:
+    if original in segments or original == utterance:
+        return segments.get(original, original).split()[0]
     # A data directory may hold copies without their originals.
-    entries = [segments.get(o, segments.get(u, o)) for u, o in zip(utterances, uniq, strict=True)]
-    return [perturbed.sub("", entry.split()[0]) for entry in entries]
+    recording = segments.get(utterance, utterance).split()[0]
+    return original if recording == utterance else without_speed(recording)
 
 
 def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
     """Name what each utterance is a copy of in the same voice (`aug1-…`), else itself."""
-    (originals,) = _tables(data, "utt2uniq")
+    originals = read_originals(data)
     copy = re.compile(r"^aug[0-9]+-")
     return [copy.sub("", u) if originals.get(u, u) != u else u for u in utterances]
 
@@ -340,20 +372,23 @@ def split_heldout(
         recordings: the recording of each utterance; no recording is on both sides.
         config: settings; `heldout_fraction` of the recordings are held out, at least two.
     Returns:
-        (train, heldout): indices of usable utterances.
+        (train, heldout): indices of usable utterances. With fewer than four recordings they are
+        the same: as in the original, the best model is then the best on its training speech.
     Raises:
-        UnspeechError: when fewer than two recordings are left on either side.
+        UnspeechError: when no utterance is usable.
     """
     indices = np.flatnonzero(usable)
     names = sorted({recordings[i] for i in indices}, key=str.encode)
-    if len(names) < 4:
+    if not names:
         length = "a row of aligned units" if config.ali_ctm else f"{config.span} frames"
         raise UnspeechError(
-            f"only {len(names)} of {len(set(recordings))} recordings have a usable utterance: one "
+            f"none of {len(set(recordings))} recordings has a usable utterance: one "
             f"of {length}, for the target window and its contexts, and with spk2utt one of a "
-            f"speaker with {config.minimum_speaker_length}; at least 4 recordings are needed: "
-            "use more speech, or lower window_length, left_contexts or right_contexts"
+            f"speaker with {config.minimum_speaker_length}: use more speech, or lower "
+            "window_length, left_contexts or right_contexts"
         )
+    if len(names) < 4:
+        return indices, indices
     count = min(max(2, round(config.heldout_fraction * len(names))), len(names) - 2)
     rng = np.random.default_rng(config.seed)
     heldout_names = {names[i] for i in rng.choice(len(names), count, replace=False)}

@@ -41,6 +41,7 @@ from unspeech.distribution import (
 )
 from unspeech.errors import UnspeechError, run_program
 from unspeech.features import Corpus, MemmapOptions
+from unspeech.files import read_lines
 from unspeech.limits import COUNT, Number
 from unspeech.model import UnspeechModel, finish_model, load_weights, save_weights
 from unspeech.objectives import OBJECTIVES, Taught
@@ -97,12 +98,20 @@ class Trainer:
             )
         if config.jit_compile and replicas.count > 1:
             raise UnspeechError("jit_compile: XLA trains on one device only; set it to false")
+        self.objective = OBJECTIVES.get(config.objective)
+        if self.objective is None:
+            raise UnspeechError(
+                f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
+            )
         usable = usable_utterances(corpus, config, speakers, units, voices)
         self.unused = np.flatnonzero(~usable)
         train, heldout = split_heldout(usable, recordings, config)
-        self.train_count, self.heldout_count = len(train), len(heldout)
+        self.train_count = len(train)
+        self.heldout_count = 0 if heldout is train else len(heldout)
         self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units, voices)
         sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units, voices)
+        self._check_groups(self.sampler, "to train on")
+        self._check_groups(sampler, "held out")
         self.heldout_batches = self._heldout(sampler)
 
         tf.keras.utils.set_random_seed(config.seed)
@@ -110,11 +119,6 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         # It fails on gradients of the leaky ReLU, with an error message that would worry people.
         tf.config.optimizer.set_experimental_options({"remapping": False})
-        self.objective = OBJECTIVES.get(config.objective)
-        if self.objective is None:
-            raise UnspeechError(
-                f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
-            )
         with replicas.strategy.scope():
             self.model = UnspeechModel(config)
             if config.initial_model:
@@ -147,29 +151,45 @@ class Trainer:
             best_loss=self.best_loss,
         )
 
+    def _check_groups(self, sampler: ContextSampler, what: str) -> None:
+        """Refuse speech of one voice where the windows of other voices are the negatives.
+
+        With adjacent contexts and `logistic` they may be windows of the same utterance from
+        elsewhere, as in the original.
+        """
+        adjacent = self.config.context_sampling == "adjacent"
+        if sampler.groups > 1 or not self.objective.has_negatives:
+            return
+        if not (adjacent and self.config.objective == "logistic"):
+            kind = "utterance" if adjacent else self.config.context_sampling
+            raise UnspeechError(
+                f"the speech {what} is of one {kind}, and negative pairs need two: use more "
+                "speech, another heldout_fraction, or context_sampling adjacent with the "
+                "objective logistic"
+            )
+
     def _heldout(self, sampler: ContextSampler) -> list[Batch]:
         size = self.config.batch_size
         if not self.config.spk2utt:
-            # No utterance twice in a batch, or some negative pairs would be from one recording.
-            size = max(2, min(size, self.heldout_count))
+            size = max(2, min(size, sampler.groups))  # so that none is in a batch twice
         return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
 
-    def _train_step(self, windows, negatives, seed):
+    def _train_step(self, windows, negatives, groups, seed):
         """One step of Adam; returns () loss and () accuracy on its pairs."""
-        outcome = self.replicas.run(self._replica_step, windows, negatives, seed)
+        outcome = self.replicas.run(self._replica_step, windows, negatives, groups, seed)
         if self.teacher is not None:
             for mean, weight in zip(self.teacher.weights, self.model.weights, strict=True):
                 mean.assign(weight + self.config.teacher_momentum * (mean - weight))
         return outcome
 
-    def _replica_step(self, windows, negatives, seed):
+    def _replica_step(self, windows, negatives, groups, seed):
         if self.config.augmented:
             windows = self._augment(windows, seed)
         windows = [share(each) for each in windows]
         taught = self._taught(windows)
         with tf.GradientTape() as tape:
             embeddings = map(gather, self.model.embed_batch(*windows, dropout_seed=seed))
-            outcome = self.objective.outcome(self.model, *embeddings, negatives, taught)
+            outcome = self.objective.outcome(self.model, *embeddings, negatives, groups, taught)
             total = outcome.loss
             if self.config.l2_reg > 0:
                 total += self.config.l2_reg * self.model.l2_penalty()
@@ -190,19 +210,20 @@ class Trainer:
         pairs = augment(tf.concat([targets[:, None], contexts], axis=1), self.config, seed)
         return pairs[:, 0], pairs[:, 1:], *lengths
 
-    def _heldout_score(self, windows, negatives):
+    def _heldout_score(self, windows, negatives, groups):
         if self.config.augmented:
             # Without, held-out pairs would be told apart by what training hides.
             windows = self._augment(windows, tf.constant([self.config.seed, HELDOUT_STREAM]))
         embeddings = self.model.embed_batch(*windows)
-        outcome = self.objective.outcome(self.model, *embeddings, negatives, self._taught(windows))
-        return outcome.loss, outcome.accuracy
+        taught = self._taught(windows)
+        outcome = self.objective.outcome(self.model, *embeddings, negatives, groups, taught)
+        return outcome.loss, outcome.accuracy, outcome.examples
 
-    def heldout_scores(self) -> tuple[float, float]:
-        """Loss and accuracy on fixed pairs of windows from the held-out recordings."""
-        scores = [self._score(b.windows, b.negatives) for b in self.heldout_batches]
-        loss, accuracy = np.mean(scores, axis=0)
-        return float(loss), float(accuracy)
+    def heldout_scores(self) -> tuple[float, float, np.ndarray]:
+        """Loss, accuracy and examples on fixed pairs of windows from the held-out recordings."""
+        scores = [self._score(b.windows, b.negatives, b.groups) for b in self.heldout_batches]
+        losses, accuracies, examples = zip(*scores, strict=True)
+        return float(np.mean(losses)), float(np.mean(accuracies)), np.asarray(examples[0])
 
     def batches(self) -> tf.data.Dataset:
         """Batches from the next step on, made ahead of the network in another thread."""
@@ -216,12 +237,13 @@ class Trainer:
             (size,),
             (size, contexts),
             (size * config.negative_samples, 2),
+            (size,),
         ]
-        types = [tf.float32, tf.float32, tf.int32, tf.int32, tf.int32]
+        types = [tf.float32, tf.float32] + 4 * [tf.int32]
 
         def draw(step):
             batch = self.sampler.batch(int(step))
-            return (*batch.windows, batch.negatives)
+            return (*batch.windows, batch.negatives, batch.groups)
 
         def make(step):
             arrays = tf.numpy_function(draw, [step], types)
@@ -257,13 +279,13 @@ class Trainer:
         )
         while int(self.step) < config.num_steps and float(self.seconds) < limit:
             before = time.monotonic()
-            *windows, negatives = next(batches)
+            *windows, negatives, groups = next(batches)
             waited += time.monotonic() - before
             step = int(self.step.assign_add(1))
             seed = tf.constant([config.seed, step], tf.int32)
             done = max(step / config.num_steps, float(self.seconds) / limit)
             self.optimizer.learning_rate.assign(learn_rate(config, step, done))
-            sums += [float(x) for x in self.train_step(windows, negatives, seed)]
+            sums += [float(x) for x in self.train_step(windows, negatives, groups, seed)]
             steps += 1
             progress.update()
 
@@ -275,7 +297,7 @@ class Trainer:
                         f"{self.directory}: the loss is no longer finite at step {step}; "
                         "train with a smaller learn_rate"
                     )
-                heldout_loss, heldout_accuracy = self.heldout_scores()
+                heldout_loss, heldout_accuracy, examples = self.heldout_scores()
                 if not np.isfinite(heldout_loss):
                     raise UnspeechError(
                         f"{self.directory}: the held-out loss is not finite at step {step}; train "
@@ -289,6 +311,7 @@ class Trainer:
                     if best:
                         save_weights(self.model, self.directory / "checkpoints" / "best.weights.h5")
                     log.report(
+                        examples,
                         step=step,
                         seconds=round(float(self.seconds), 3),
                         loss=sums[0] / steps,
@@ -412,8 +435,12 @@ class TrainLog:
             file.writelines(line + "\n" for line in kept)
         self.summaries = tf.summary.create_file_writer(str(directory / "tensorboard"))
 
-    def report(self, **values) -> None:
-        """Write one report; the names are those of the original's progress lines."""
+    def report(self, examples: np.ndarray, **values) -> None:
+        """Write one report; the names are those of the original's progress lines.
+
+        Args:
+            examples: see `objectives.Outcome`; for stdout only.
+        """
         with self.path.open("a") as file:
             file.write(json.dumps(values) + "\n")
         with self.summaries.as_default():
@@ -426,9 +453,29 @@ class TrainLog:
             "majority class accuracy {majority_accuracy:.4f} held-out loss {heldout_loss:.4f} "
             "held-out accuracy {heldout_accuracy:.4f}".format(**values)
         )
+        answers = " ".join(f"{right}/{given}" for right, given in examples)
+        tqdm.write(f"Held-out answers, right/given: {answers}")
         note = "the best so far" if values["best"] else "not the best"
         tqdm.write(f"Model saving path is: {self.directory} ({note} on held-out recordings)")
         sys.stdout.flush()
+
+
+def summary(directory: Path) -> list[str]:
+    """What a training came to, in a few lines, from its log; nothing without a log."""
+    reports = [json.loads(line) for line in read_lines(directory / "train_log.jsonl")]
+    kept = [report for report in reports if report["best"]][-1:]
+    lines = [
+        f"{last['step']} steps in {last['seconds'] / 60:.1f} minutes; loss in training from "
+        f"{first['loss']:.4f} to {last['loss']:.4f}, accuracy from {first['accuracy']:.4f} to "
+        f"{last['accuracy']:.4f}"
+        for first, last in zip(reports[:1], reports[-1:], strict=True)
+    ]
+    return lines + [
+        f"kept is the model of step {best['step']}, the best on held-out recordings: loss "
+        f"{best['heldout_loss']:.4f}, accuracy {best['heldout_accuracy']:.4f}; guessing gives "
+        f"{best['chance_loss']:.4f} and {best['majority_accuracy']:.4f}"
+        for best in kept
+    ]
 
 
 def _step_of(line: str) -> float:
@@ -558,7 +605,8 @@ def main() -> None:
     hours = corpus.lengths.sum() / config.input_rate / 3600
     print(
         f"Training {config.embedding_transformation} with seed {config.seed} on "
-        f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out; "
+        f"{trainer.train_count} utterances of {hours:.2f} hours; {trainer.heldout_count} held out"
+        f"{'' if trainer.heldout_count else ', as that takes four recordings'}; "
         f"{len(trainer.unused)} too short or otherwise not usable, listed with their frames in "
         f"{directory / 'unused_utterances'}",
         flush=True,
@@ -576,8 +624,11 @@ def main() -> None:
     if not replicas.is_chief:
         print(f"Worker {replicas.worker + 1} is done; the first one writes the model")
         return
-    write_row_statistics(trainer.model, corpus, directory)
+    if corpus.lengths.max() >= config.window_length:  # units of ali_ctm may all be shorter
+        write_row_statistics(trainer.model, corpus, directory)
     model_id = finish_model(trainer.model, directory)
+    for line in summary(directory):
+        print(f"Summary: {line}")  # train.sh shows these lines
     print(f"Trained model {model_id} is in {directory}")
 
 

@@ -27,13 +27,14 @@ CONFIG = Path(__file__).resolve().parents[2] / "conf/slurm.conf"
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0  # seconds between looks at the logs
 FIRST_QUERY, LONGEST_QUERY = 2.0, 30.0  # seconds between questions to Slurm, which are dear
 LATE = 20.0  # seconds that the end of a log may come later than the job's, on a shared disk
+STUCK = 600.0  # seconds that a job takes to be cleared away at most, or its host is in trouble
+# Seconds until the log of a job in this state must say how the job ended; of others at once.
+PATIENCE = {"COMPLETED": LATE, "FAILED": LATE, "gone": LATE, "COMPLETING": STUCK}
 AT_WORK = {
-    *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING"),
+    *("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "RESIZING"),
     *("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT"),
     *("RESV_DEL_HOLD", "REVOKED"),
 }
-DONE = {"COMPLETED", "FAILED"}  # a job that came to its own end, whose log says how
-
 SCRIPT = """#!/bin/bash
 command={command}
 name={name}
@@ -131,7 +132,7 @@ def exit_code(log: Path) -> int | None:
 def wait(call: Call, job: str) -> list[Path]:
     """Wait for all tasks of an array; returns the logs of those that failed."""
     waiting = {str(n): Path(call.numbered(call.log, n)) for n in call.jobs}
-    failed, gone_at = [], {}
+    failed, seen_at = [], {}
     pause, query, asked = FIRST_PAUSE, FIRST_QUERY, time.monotonic()
     while waiting:
         time.sleep(pause)
@@ -143,8 +144,8 @@ def wait(call: Call, job: str) -> list[Path]:
             code = exit_code(log)
             state = "" if known is None else known.get(task, "gone")
             if code is None and state and state not in AT_WORK:
-                since = gone_at.setdefault(task, time.monotonic())
-                if state not in DONE | {"gone"} or time.monotonic() - since > LATE:
+                since = seen_at.setdefault((task, state), time.monotonic())
+                if time.monotonic() - since > PATIENCE.get(state, -1):
                     with log.open("a") as file:
                         file.write(f"Slurm job {job}_{task} did not come to its end: {state}\n")
                     code = -1
@@ -164,9 +165,15 @@ def run_by_slurm(call: Call) -> list[Path]:
         listed = subprocess.run(["squeue", "--noheader", *own], capture_output=True, check=True)
         return bool(listed.stdout.strip())
 
+    started = time.monotonic()
     try:
         while left_over():
             subprocess.run(["scancel", *own], check=True)
+            if time.monotonic() - started > STUCK:
+                raise ValueError(
+                    f"a job of an earlier call, {name}, cannot be cancelled: see squeue "
+                    f"{shlex.join(own)}, and ask who looks after the cluster"
+                )
             time.sleep(1)
         failed = wait(call, submit(call, name))
     except subprocess.CalledProcessError as error:

@@ -58,10 +58,10 @@ def windows_of_pairs(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The left and the right window of every pair of a batch, and whether it is positive."""
     size, contexts = batch.contexts.shape[:2]
     rows = batch.contexts.reshape(size * contexts, *batch.contexts.shape[2:])
-    left, right = batch.negatives.T
-    lefts = np.concatenate([np.repeat(np.arange(size), contexts), left])
-    rights = np.concatenate([np.arange(size * contexts), right])
-    return batch.targets[lefts], rows[rights], np.arange(len(lefts)) < size * contexts
+    negatives = [batch.negative_target(i) for i in range(len(batch.negatives))]
+    lefts = np.concatenate([np.repeat(batch.targets, contexts, axis=0), negatives])
+    rights = np.concatenate([np.arange(size * contexts), batch.negatives[:, 1]])
+    return lefts, rows[rights], np.arange(len(lefts)) < size * contexts
 
 
 def measure_training(config: Config, directory: Path) -> float:
@@ -78,7 +78,7 @@ def measure_training(config: Config, directory: Path) -> float:
     def naive_step(lefts, rights, labels):
         with tf.GradientTape() as tape:
             left, right = model.embed_batch(lefts, rights[:, None], dropout_seed=seed)
-            logits = model.pair_logits(left, right[:, 0])
+            logits = model.pair_logits(left[:, 0], right[:, 0])
             loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
             total = loss + config.l2_reg * model.l2_penalty()
         weights = model.trainable_variables
@@ -89,10 +89,10 @@ def measure_training(config: Config, directory: Path) -> float:
 
     windows = [tf.constant(part) for part in batch.windows]
     lefts, rights, labels = map(tf.constant, (lefts, rights, labels))
-    negatives = tf.constant(batch.negatives)
+    negatives, groups = tf.constant(batch.negatives), tf.constant(batch.groups)
     found = medians(
         {
-            "ours": lambda: float(trainer.train_step(windows, negatives, seed)[0]),
+            "ours": lambda: float(trainer.train_step(windows, negatives, groups, seed)[0]),
             "naive": lambda: float(naive_step(lefts, rights, labels)),
         },
         rounds=3,

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""Begin and finish a step: what its output was made from, and which files are the step's own.
+
+    state.py begin <overwrite> <last-output> [<setting> …] [-- <input> … [-- <other-output> …]]
+    state.py same <last-output> <table> <output> [<left-out>]
+    state.py finish <last-output>
+
+Called by the functions in outputs.sh, which hold the lock. A setting is `name=value`
+or `--name value`; `+name=value` may differ from one call to the next, and work goes on from there.
+Beside its last output X a step leaves .X.made_from: a line `name value` a setting, `name md5:…` an
+input file (see unspeech.origins) and `output:1 name` a file that it made. While the step works the
+file is called .X.making_from, and .X.done/ has a stamp of each job that ended well.
+
+With overwrite, the step's own files wait as .<name>.replaced until the new ones are complete; a
+call with other settings puts them back. An output that ends with / is a directory: what fills it
+replaces the files in it (`unspeech.corpus.new_data_dir`).
+`begin` ends with status 3 when there is nothing to do.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unspeech.errors import UnspeechError, run_program
+from unspeech.origins import file_key, what_is_missing
+from unspeech.tables import atomic_write
+
+COMPLETE = 3  # exit status
+NEEDED = ("kaldiio", "numpy", "tensorflow")  # what tells an environment that is set up
+AGAIN = "give another directory, or --overwrite true to make it again"
+
+
+@dataclass
+class Origin:
+    """What is in a .made_from file."""
+
+    settings: dict[str, str] = field(default_factory=dict)  # and keys of inputs
+    outputs: list[Path] = field(default_factory=list)
+    before: list[Path] = field(default_factory=list)  # its own, too, but perhaps there no more
+
+    @property
+    def own(self) -> list[Path]:
+        return list(dict.fromkeys(self.outputs + self.before))
+
+    @classmethod
+    def read(cls, path: Path) -> "Origin | None":
+        if not path.exists():
+            return None
+        origin = cls()
+        lists = {"output": origin.outputs, "before": origin.before}
+        for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            name, _, value = line.partition(" ")
+            if name.partition(":")[0] in lists and ":" in name:
+                lists[name.partition(":")[0]].append(Path(os.path.normpath(path.parent / value)))
+            else:
+                origin.settings[name] = value
+        return origin
+
+    def write(self, path: Path) -> None:
+        lines = [f"{name} {value}" for name, value in self.settings.items()]
+        for name, files in (("output", self.outputs), ("before", self.before)):
+            for number, file in enumerate(files, start=1):
+                lines.append(f"{name}:{number} {os.path.relpath(file, path.parent)}")
+        with atomic_write(path, "wb") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+
+    def differences(self, old: "Origin", free: set[str] = frozenset()) -> str:
+        """How these settings and inputs differ from older ones, in words; "" if they do not."""
+        words = []
+        for name in dict.fromkeys([*self.settings, *old.settings]):
+            was, now = old.settings.get(name, ""), self.settings.get(name, "")
+            if name in free or (was == now and (name in old.settings) == (name in self.settings)):
+                continue
+            if was.startswith("md5:") and now.startswith("md5:"):
+                words.append(f"{name} is another one now")
+            else:
+                words.append(f'{name} was "{was}", is "{now}"')
+        return "; ".join(words)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The files that keep a step's state."""
+
+    output: Path
+    whole: bool = False  # whether the output is a directory
+
+    def beside(self, ending: str) -> Path:
+        return self.output.with_name(f".{self.output.name}.{ending}")
+
+    @property
+    def made(self) -> Path:
+        return self.beside("made_from")
+
+    @property
+    def making(self) -> Path:
+        return self.beside("making_from")
+
+    @property
+    def done(self) -> Path:
+        return self.beside("done")
+
+    def work_has_begun(self) -> bool:
+        """Whether a job has ended well, or training has come to a checkpoint."""
+        folders = [self.done] if self.whole else [self.done, self.output.parent / "checkpoints"]
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
+
+    def what_is_wrong(self, made: Origin) -> str | None:
+        """Say in words what is missing of a complete output."""
+        if self.whole:
+            return None if self.output.is_dir() else f"{self.output} is gone"
+        for file in made.outputs or [self.output]:
+            if not file.exists():
+                return f"{file} is gone"
+            if file.is_file() and file.stat().st_size == 0:
+                return f"{file} is empty"
+        return what_is_missing(self.output) if self.output.suffix == ".scp" else None
+
+
+def replaced(file: Path) -> Path:
+    """The name of a file that is to be replaced."""
+    return file.with_name(f".{file.name}.replaced")
+
+
+def remove(file: Path) -> None:
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    else:
+        file.unlink(missing_ok=True)
+
+
+def set_aside(step: Step, made: Origin, outputs: list[Path]) -> None:
+    """Rename the step's own files. The state goes first: `put_back` goes by it."""
+    os.replace(step.made, replaced(step.made))
+    for file in dict.fromkeys(made.own + outputs):
+        if os.path.lexists(file):
+            remove(replaced(file))
+            os.replace(file, replaced(file))
+
+
+def put_back(step: Step, aside: Origin, partial: list[Path]) -> None:
+    """Give the files that were set aside their names again, in place of unfinished new ones."""
+    for file in dict.fromkeys(aside.own + partial):
+        if os.path.lexists(replaced(file)):
+            remove(file)
+            os.replace(replaced(file), file)
+        elif file in partial:
+            remove(file)
+    remove(step.making)
+    remove(step.done)
+    os.replace(replaced(step.made), step.made)
+
+
+def remove_parts(step: Step, outputs: list[Path]) -> None:
+    """Remove what killed writers left: nobody else writes here, since the step holds the lock."""
+    for file in outputs:
+        for part in file.parent.glob(f".{file.name[:40]}*.part"):
+            remove(part)
+    if step.whole:
+        return
+    for folder, folders, files in os.walk(step.output.parent):
+        # Folders with a lock of their own are those of other steps.
+        folders[:] = [name for name in folders if not Path(folder, name, ".lock").exists()]
+        for name in files:
+            if name.startswith(".") and name.endswith(".part"):
+                Path(folder, name).unlink(missing_ok=True)
+
+
+def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
+    """Note what a step is about to make, or find that there is nothing to do.
+
+    Raises:
+        UnspeechError: when the output was made from something else, or not by this step.
+    """
+    remove_parts(step, now.outputs)
+    aside = Origin.read(replaced(step.made))
+    making = Origin.read(step.making)
+    if aside and (making is None or now.differences(making, free)):
+        put_back(step, aside, making.outputs if making else [])
+        aside = making = None
+    made = Origin.read(step.made)
+
+    if overwrite and (made or making):
+        if made and not step.whole:
+            set_aside(step, made, now.outputs)
+        elif making and not step.whole:
+            for file in making.outputs:
+                remove(file)
+        now.before = [*(made or making).own]
+        remove(step.made)
+        remove(step.making)
+        remove(step.done)
+        made = making = None
+    elif made:
+        difference = now.differences(made, free)
+        if difference:
+            raise UnspeechError(f"{step.output} was made otherwise: {difference}; {AGAIN}")
+        wrong = step.what_is_wrong(made)
+        if not wrong and not now.differences(made):
+            remove(step.making)
+            print(f"{step.output} is complete already: nothing to do")
+            sys.exit(COMPLETE)
+        if wrong:
+            print(f"{wrong}: making it again", flush=True)
+            remove(step.done)
+        now.before = made.own
+    elif making:
+        difference = now.differences(making, free)
+        if difference and step.work_has_begun():
+            raise UnspeechError(f"{step.output} was begun otherwise: {difference}; {AGAIN}")
+        now.before = making.own
+
+    for file in now.outputs:
+        if file not in now.before and _holds_something(file):
+            raise UnspeechError(
+                f"{file} is there already, and was not made by this step; give another directory"
+            )
+    now.write(step.making)
+    remove(step.made)
+    step.done.mkdir(exist_ok=True)
+
+
+def _holds_something(path: Path) -> bool:
+    return os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
+
+
+def finish(step: Step) -> None:
+    """Say that an output is complete, and remove what it replaces."""
+    origin = Origin.read(step.making)
+    if origin is None:
+        raise UnspeechError(f"{step.making}: it is gone; call the step again")
+    missing = step.what_is_wrong(Origin(outputs=[step.output]))
+    if missing:
+        remove(step.done)  # some job thought that it had done its part
+        raise UnspeechError(f"{missing}, though all jobs ended well; call the step again")
+    remove(replaced(step.made))
+    for file in origin.own:
+        remove(replaced(file))
+    if not step.whole:
+        for file in set(origin.before) - set(origin.outputs):
+            remove(file)
+    made = Origin(origin.settings)
+    for file in origin.outputs:
+        if file.exists():
+            # Of folders, such as checkpoints, users may want the space back; lists may be empty.
+            lasts = step.whole or (file.is_file() and file.stat().st_size > 0)
+            (made.outputs if lasts else made.before).append(file)
+    made.write(step.made)
+    remove(step.making)
+    remove(step.done)
+
+
+def same_utterances(step: Step, table: Path, output: Path, left_out: Path | None) -> None:
+    """Compare the names in an output with those in the table that it was made from.
+
+    Raises:
+        UnspeechError: naming the first that is in one only; then all jobs are done again.
+    """
+    wanted, found = names_in(table), names_in(output)
+    if left_out:
+        found |= names_in(left_out)
+    if wanted == found:
+        return
+    remove(step.done)
+    one = min(wanted ^ found)
+    raise UnspeechError(
+        f"{output}: utterance '{one.decode(errors='replace')}' of {table} is "
+        f"{'missing' if one in wanted else 'not to be there'}, {len(found & wanted)} of "
+        f"{len(wanted)} are there; see the logs, and call the step again"
+    )
+
+
+def names_in(table: Path) -> set[bytes]:
+    """The first word of each line."""
+    return {line.split(None, 1)[0] for line in table.read_bytes().split(b"\n") if line.strip()}
+
+
+def read_settings(words: list[str]) -> tuple[dict[str, str], set[str]]:
+    """Read `name=value` and `--name value`; returns the settings, and names of those with a +."""
+    settings, free = {}, set()
+    words = list(words)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, value = word[2:], words.pop(0)
+        else:
+            name, _, value = word.partition("=")
+        if name.startswith("+"):
+            name = name[1:]
+            free.add(name)
+        settings[name] = " ".join(value.split())
+    return settings, free
+
+
+def sections(words: list[str]) -> list[list[str]]:
+    """Cut words at each `--`."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == "--" and len(parts) < 3:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts + [[]] * (3 - len(parts))
+
+
+def main() -> None:
+    what, *words = sys.argv[1:]
+    if what != "begin":
+        step = Step(Path(words[0]), words[0].endswith("/"))
+        files = [Path(word) for word in words[1:]] + [None]
+        finish(step) if what == "finish" else same_utterances(step, *files[:3])
+        return
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnspeechError(
+            f"{sys.executable} has no {missing[0]}: set up .venv once by "
+            f"{Path(__file__).with_name('setup_venv.sh')} (./run.sh does it, too)"
+        )
+    overwrite, output, *rest = words
+    given, inputs, others = sections(rest)
+    settings, free = read_settings(given)
+    for path in dict.fromkeys(inputs):
+        if not os.path.isdir(path):  # directories are compared with the output by begin_step
+            name, number = os.path.basename(path), 1
+            while name in settings:
+                number += 1
+                name = f"{os.path.basename(path)}#{number}"
+            settings[name] = f"md5:{file_key(path)}"
+    outputs = [Path(os.path.normpath(file)) for file in (output, *others)]
+    step = Step(outputs[0], output.endswith("/"))
+    begin(overwrite == "true", step, Origin(settings, outputs), free)
+
+
+if __name__ == "__main__":
+    run_program(main)
