@@ -15,7 +15,7 @@ overwrite=false    # make them again, even if they were made otherwise
 . parse_options.sh
 [ $# -eq 3 ] || usage
 data=$1
-model=$2
+model=$(model_of "$2")
 dir=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"

@@ -15,8 +15,6 @@ use_gpu=false      # ask for a GPU for each job
 period=10          # frames from one row to the next [integer >= 1]
 causal=false       # row t from the frames up to t * period only, as when decoding online
 normalize_rows=false   # zero mean and unit variance a dimension over the training speech
-treatment=         # treat rows, center,whiten,length and so on: see docs/treatment.md
-domain_embeddings= # with it: center on the mean of these vectors, not treated, of new speech
 average=none       # running: mean of the rows so far of a speaker; utterance, speaker: constants
                    # [none|running|utterance|speaker]
 utts_per_spk_max=-1    # with running or speaker: cut speakers into some of so many utterances
@@ -28,7 +26,7 @@ overwrite=false    # make it again, even if it was made otherwise
 . parse_options.sh
 [ $# -eq 3 ] || usage
 data=$1
-model=$2
+model=$(model_of "$2")
 dir=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"
@@ -42,14 +40,6 @@ if $normalize_rows; then
   [ -s "$statistics" ] || die "$statistics: no such file; make it with" \
     "python3 -m unspeech.row_statistics --data <training-data> --model $model"
   rows+=(--normalize-rows true) inputs+=("$statistics")
-fi
-if [ -n "$treatment" ]; then
-  require_files "$model/treatment.npz"
-  rows+=(--treatment "$treatment") inputs+=("$model/treatment.npz")
-fi
-if [ -n "$domain_embeddings" ]; then
-  vectors=$(vectors_of "$domain_embeddings")
-  rows+=(--domain-embeddings "$vectors") inputs+=("$vectors")
 fi
 [ "$average" = none ] || rows+=(--average "$average")
 settings=(period="$period" embed_opts="${rows[*]}")

@@ -5,12 +5,14 @@
 #  e.g.: steps_unspeech/train.sh --config conf/unspeech_64.yaml data/train exp/model
 # or:    steps_unspeech/train.sh [options] --filelist <feats.scp or .ark> <model-dir>
 # Killed and started again, it goes on from the last checkpoint. Several GPUs or workers share each
-# batch: training takes the same course as with one.
+# batch: training takes the same course as with one. A model with solve_head gets its head at the
+# end; conf/statistics.yaml is nothing but that.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-cmd=run_local.py   # how the job is run; see gpu_cmd in cmd.sh
+nj=1               # jobs that pool the utterances for a solved head [integer 1 to 9999]
+cmd=run_local.py   # how jobs are run; see gpu_cmd in cmd.sh
 config=$UNSPEECH_ROOT/conf/unspeech_64.yaml   # settings of the model and of training
 filelist=          # features to train on in place of a data directory
 num_steps=         # training length; default: the config's [integer >= 1]
@@ -71,6 +73,14 @@ fi
 echo "Training; to watch: tail -f ${log/JOB/1}"
 run_jobs "${jobs[@]}" "$log" "${train[@]}"
 rm -rf "$model/workers"
+if grep -q '^solve_head: true' "$model/config.yaml"; then
+  began=$SECONDS
+  pool_contexts "$model/final.ie.id" "$data" "$feats" "$model" "$model/contexts"
+  run_jobs "$model/log/solve.log" python3 -m unspeech.solve head --model "$model" \
+    --sums "${sums[@]}" --seconds $((SECONDS - began))
+  tail -n 3 "$model/log/solve.log" | sed -n "s|^Summary: |$model: |p"
+  rm -rf "$model/contexts"
+fi
 require_files "$model/model.weights.h5" "$model/final.ie.id"
 sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
 finish_step "$model/final.ie.id"

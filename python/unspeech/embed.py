@@ -8,7 +8,6 @@
 What is done to the rows has the names of the original's options (`genfeat_…`).
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -17,38 +16,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unspeech.accuracy import sampled_accuracy
-from unspeech.alignments import read_ctm
-from unspeech.archives import ArkWriter, iterate_arrays
+from unspeech.archives import ArkWriter
 from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
-from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError, run_program
-from unspeech.features import Corpus, check_features, load_corpus
 from unspeech.files import utterance_file
 from unspeech.limits import COUNT, SEED, Number
-from unspeech.model import UnspeechModel, load_model
-from unspeech.online import OnlineEmbedder, embed_online, read_text_frames
+from unspeech.model_dir import config_of
 from unspeech.options import OptionParser
-from unspeech.rows import RowOptions, averaged, is_of_original, load_scale, rows_id, unit_mean
+from unspeech.rows import RowOptions, is_of_original, rows_id
+from unspeech.statistics import NAME, StatisticsRows, load_statistics_model
+from unspeech.streams import embed_online, read_text_frames
 from unspeech.tables import atomic_write, read_table
-from unspeech.waveforms import read_waveforms
-from unspeech.windows import UnitEmbedder
-
-
-def checked_features(path: Path, feat_size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Features of each utterance of an scp or ark file, refused if the model cannot take them."""
-    for name, features in iterate_arrays(path):
-        check_features(name, features, path, feat_size)
-        yield name, features
-
-
-def inputs(feats: Path, data: str | None, config: Config) -> Iterator[tuple[str, np.ndarray]]:
-    """What the model takes of each utterance of a file: features, or audio from `data`."""
-    if not config.end_to_end:
-        return checked_features(feats, config.feat_size)
-    if data is None:
-        raise UnspeechError("this model takes waveforms: give the data directory by --data")
-    return read_waveforms(data, config.sample_rate, read_table(feats))
+from unspeech.waveforms import read_inputs
 
 
 def write_zerospeech(
@@ -88,59 +67,6 @@ def write_directory_files(directory: Path, model: str, options: RowOptions, peri
         file.write(f"{period}\n")
     with atomic_write(directory / "final.ie.id") as file:
         file.write(rows_id(model, options))
-
-
-def embed_units(model: UnspeechModel, options: argparse.Namespace) -> None:
-    """Write `<utterance> <unit> [<number>,…]` lines: the embedding of each unit of a CTM file.
-
-    A unit that runs over the end of its utterance ends there.
-    """
-    if not options.ali_ctm:
-        raise UnspeechError("unit_emb: give the units by --ali-ctm")
-    alignments = read_ctm(options.ali_ctm)
-    embedder = UnitEmbedder(model)
-    utterances = inputs(options.feats, options.data, model.config)
-    count, without = 0, []
-    with atomic_write(options.ark.with_suffix(".emb")) as file:
-        for name, features in tqdm(utterances, unit="utt", disable=not sys.stderr.isatty()):
-            units = [unit for unit in alignments.get(name, []) if len(features[slice(*unit[:2])])]
-            if not units:
-                without.append(name)
-                continue
-            rows = embedder.embed([features[unit.start : unit.end] for unit in units])
-            if not np.isfinite(rows).all():
-                raise UnspeechError(f"{options.ark}: utterance '{name}': NaN or infinite numbers")
-            for unit, row in zip(units, rows, strict=True):
-                file.write(f"{name} {unit.name} [{','.join(f'{x:.7g}' for x in row)}]\n")
-            count += len(units)
-    left_out = options.ark.with_suffix(".unaligned")
-    with atomic_write(left_out) as file:
-        file.writelines(f"{name}\n" for name in without)
-    print(
-        f"Embedded {count} units; {len(without)} utterances without units in {options.ali_ctm} are "
-        f"listed in {left_out}"
-    )
-
-
-def test_perf(model: UnspeechModel, options: argparse.Namespace) -> None:
-    """Measure how often the model tells positive pairs of the corpus from negative ones."""
-    config = model.config
-    if config.end_to_end:
-        names, waveforms = zip(*inputs(options.feats, options.data, config), strict=True)
-        corpus = Corpus.in_memory(list(names), list(waveforms))
-    else:
-        corpus = load_corpus(options.feats, config.feat_size)
-    drawn = options.test_perf_samples, options.seed, options.spk2utt or "", options.ali_ctm
-    accuracies, guessed = sampled_accuracy(model, corpus, *drawn)
-    with atomic_write(options.ark.with_suffix(".sampled_accuracy")) as file:
-        file.write(f"SUMMARY:\nmean accuracy:{accuracies.mean()}\n")
-        file.write(f"majority accuracy:{guessed}\nBATCHES:\n")
-        file.writelines(f"{accuracy}\n" for accuracy in accuracies)
-    print(
-        f"mean accuracy {accuracies.mean():.4f}, majority class accuracy {guessed:.4f}: "
-        f"{len(accuracies)} batches, seed {options.seed}",
-        flush=True,
-    )
 
 
 def make_parser() -> OptionParser:
@@ -206,13 +132,19 @@ def main() -> None:
         given["causal"] = True
         if options.kind != "ivectors" or not options.output_feat_format.startswith("kaldi_"):
             raise UnspeechError("--online makes ivectors, in one of Kaldi's formats")
-    model = load_model(options.model)
-    config = model.config
-    if options.test_perf:
-        test_perf(model, options)
-    if options.output_feat_format == "unit_emb":
-        embed_units(model, options)
-        return
+    config = config_of(Path(options.model))
+    network = config.embedding_transformation != NAME
+    if options.test_perf or options.output_feat_format == "unit_emb":
+        if not network:
+            raise UnspeechError(f"{options.model}: --test-perf and unit_emb are for networks")
+        # Imported here, as it takes seconds, and a model without a network does not need it.
+        from unspeech.network_rows import embed_units, test_perf
+
+        if options.test_perf:
+            test_perf(options)
+        if options.output_feat_format == "unit_emb":
+            embed_units(options)
+            return
     if options.period is not None:
         given["genfeat_stride"] = options.period * config.input_rate // FRAMES_A_SECOND
     elif options.kind == "utterances":
@@ -224,8 +156,7 @@ def main() -> None:
     if not given.get("causal") and not config.end_to_end:
         given.setdefault("rows_as_original", is_of_original(options.model))
     row_options = RowOptions(**given)
-    embedder_kind = OnlineEmbedder if options.online else Embedder
-    embedder = embedder_kind(model, row_options, load_scale(options.model, row_options))
+    maker = row_maker(options.model, row_options, network)
     spk2utt = read_table(options.spk2utt) if options.spk2utt else {}
     ark_format = options.output_feat_format
     writer = ArkWriter(
@@ -237,31 +168,40 @@ def main() -> None:
         if str(options.feats) == "-":
             utterances = read_text_frames(sys.stdin, config.input_size)
         else:
-            utterances = blocks_of(inputs(options.feats, options.data, config), config)
-        count = embed_online(embedder, utterances, None if live else writer, spk2utt)
+            utterances = blocks_of(read_inputs(options.feats, options.data, config), config)
+        count = embed_online(maker.online(), utterances, None if live else writer, spk2utt)
     else:
-        rows_of = averaged(
-            embedder.rows(inputs(options.feats, options.data, config)),
-            row_options,
-            config.input_rate,
-            spk2utt,
-        )
+        utterances = read_inputs(options.feats, options.data, config)
+        if options.kind == "utterances":
+            made = maker.vectors(utterances)
+        else:
+            made = maker.rows(utterances, spk2utt)
         count = 0
-        progress = tqdm(rows_of, unit="utt", disable=not sys.stderr.isatty())
+        progress = tqdm(made, unit="utt", disable=not sys.stderr.isatty())
         with nullcontext() if ark_format == "unsup_challenge2017" else writer:
             for name, rows in progress:
                 if ark_format == "unsup_challenge2017":
                     write_zerospeech(options.ark, name, rows, row_options, config)
                 else:
-                    writer.write(name, unit_mean(rows) if options.kind == "utterances" else rows)
+                    writer.write(name, rows)
                 count += 1
     if options.kind == "ivectors" and not live and ark_format.startswith("kaldi_"):
         period = round(row_options.genfeat_stride * FRAMES_A_SECOND / config.input_rate)
         write_directory_files(options.ark.parent, options.model, row_options, period)
-    print(
-        f"Embedded {count} utterances, a row every {row_options.genfeat_stride} frames",
-        file=sys.stderr if live else sys.stdout,
+    rows = (
+        "" if options.kind == "utterances" else f", a row every {row_options.genfeat_stride} frames"
     )
+    print(f"Embedded {count} utterances{rows}", file=sys.stderr if live else sys.stdout)
+
+
+def row_maker(model: str, options: RowOptions, network: bool):
+    """What makes rows and vectors with a model directory: `NetworkRows` or `StatisticsRows`."""
+    if not network:
+        return StatisticsRows(load_statistics_model(model), options)
+    # Imported here, as it takes seconds, and a model without a network does not need it.
+    from unspeech.network_rows import NetworkRows
+
+    return NetworkRows(model, options)
 
 
 if __name__ == "__main__":

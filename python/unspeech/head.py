@@ -214,9 +214,7 @@ def adapt_head(
         covariance = covariance + cluster_weight * unit_trace(clusters / outer)
     total = unit_trace(sums.total_covariance() / outer)
     matrix, directions = _map(covariance, total, head.scale, dim or head.dim)
-    return replace(
-        head, mean=sums.mean(), matrix=matrix, directions=directions, prior=_prior(sums)
-    )
+    return replace(head, mean=sums.mean(), matrix=matrix, directions=directions, prior=_prior(sums))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -20,6 +20,12 @@ _FILES = ("config.yaml", WEIGHTS, "final.ie.id")
 _HEAD = "solved_head"  # group of the weights file
 
 
+def config_of(directory: Path) -> Config:
+    """The settings of a model directory."""
+    path = directory / "config.yaml"
+    return make_config(read_yaml(path), path)
+
+
 def check_complete(directory: Path) -> None:
     """Raise UnspeechError unless a directory holds all files of a trained model."""
     for name in _FILES:
@@ -84,9 +90,7 @@ def find_head(directory: Path) -> SolvedHead | None:
 
 def stored_arrays(directory: Path) -> list[np.ndarray]:
     """The weights of a model's network, as its id takes them; none without a network."""
-    path = directory / "config.yaml"
-    config = make_config(read_yaml(path), path)
-    if config.embedding_transformation == "Statistics":
+    if config_of(directory).embedding_transformation == "Statistics":
         return []
     # Imported here, as it takes seconds, and models without a network do not need it.
     from unspeech.model import arrays_of, load_model

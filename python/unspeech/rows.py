@@ -12,7 +12,6 @@ from unspeech.config import FRAMES_A_SECOND, Config, read_yaml, setting
 from unspeech.errors import UnspeechError
 from unspeech.files import read_text
 from unspeech.tables import utt2spk_of
-from unspeech.treatment import Treatment, load_treatment
 
 AVERAGES = ("none", "running", "utterance", "speaker")
 _T = TypeVar("_T")
@@ -30,12 +29,6 @@ class RowOptions:
     )  # fmt: skip
     normalize_rows: bool = setting(
         False, "zero mean and unit variance a dimension over the training speech"
-    )
-    treatment: str = setting(
-        "", "treat rows one after another, center,whiten,length and so on: docs/treatment.md"
-    )
-    domain_embeddings: str = setting(
-        "", "with treatment: directory of vectors of the domain, not treated, to center on"
     )
     average: str = setting(
         "none", "running: the mean of this and all earlier rows of the utterance's speaker; "
@@ -119,10 +112,6 @@ def check_row_options(options: RowOptions, config: Config) -> None:
             f"generate_fbank_segmentation: window_length {config.window_length} is not a "
             f"multiple of genfeat_stride {options.genfeat_stride}"
         )
-    if options.treatment and (options.normalize_rows or options.both_heads):
-        raise UnspeechError("treatment is of the target head's embeddings, not normalized before")
-    if options.domain_embeddings and not options.treatment:
-        raise UnspeechError("domain_embeddings go with treatment")
     later = [name for name in _NOT_CAUSAL if getattr(options, name)]
     if options.average in ("utterance", "speaker"):
         later.append(f"average {options.average}")
@@ -149,8 +138,6 @@ def rows_id(model: str | Path, options: RowOptions) -> str:
     Source: Kaldi's `steps/nnet2/check_ivectors_compatible.sh`.
     """
     model_id = read_text(Path(model) / "final.ie.id")
-    if options.treatment:
-        model_id = load_treatment(options.treatment, model).id + "\n"
     other = [name for name in _OTHER_ROWS if getattr(options, name)]
     if not other:
         return model_id
@@ -172,14 +159,12 @@ class RowScale:
         return (rows - self.mean) / self.deviation
 
 
-def load_scale(model: str | Path, options: RowOptions) -> RowScale | Treatment | None:
-    """What `normalize_rows` or `treatment` does to a model's embeddings; None without them.
+def load_scale(model: str | Path, options: RowOptions) -> RowScale | None:
+    """What `normalize_rows` does to a model's embeddings; None without them.
 
     Raises:
         UnspeechError: when the model directory has no statistics, or damaged ones.
     """
-    if options.treatment:
-        return load_treatment(options.treatment, model, options.domain_embeddings or None)
     if not options.normalize_rows:
         return None
     path, config_path = Path(model) / STATISTICS, Path(model) / "config.yaml"

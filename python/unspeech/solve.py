@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter
-from unspeech.config import Config, make_config, read_yaml, write_config
+from unspeech.config import write_config
 from unspeech.errors import run_program
 from unspeech.head import (
     ContextSums,
@@ -38,6 +38,7 @@ from unspeech.limits import Number
 from unspeech.model_dir import (
     WEIGHTS,
     check_complete,
+    config_of,
     read_head,
     stored_arrays,
     write_head,
@@ -54,12 +55,6 @@ from unspeech.waveforms import read_inputs
 JOINED = 0.5  # how surely an outlier belongs to the cluster that it joined
 CLUSTER_WEIGHT = 6.0  # of the covariance within clusters, beside that within recordings
 _BLOCK = 4096  # utterances embedded at a time
-
-
-def config_of(model: Path) -> Config:
-    """The settings of a model directory."""
-    path = model / "config.yaml"
-    return make_config(read_yaml(path), path)
 
 
 def write_contexts(options) -> None:
@@ -123,11 +118,11 @@ def solve(options) -> None:
     report += f"{sums.utterances} utterances"
     if len(sums.pairs) > 1:
         loss, found = tell_apart(head, sums.pairs)
-        report += f"; of {len(sums.pairs)} recordings {100 * found:.1f} % are found by one of their windows"
+        report += f"; {100 * found:.1f} % of {len(sums.pairs)} recordings are found by one window"
         if options.out is None and config.embedding_transformation == NAME:
             seconds = time.monotonic() - started + options.seconds
             write_log(out / "train_log.jsonl", loss, found, sums, seconds)
-    print(f"{report}. Model {made} is in {out}")
+    print(f"Summary: {report}. Model {made} is in {out}")
 
 
 def write_log(path: Path, loss: float, found: float, sums: ContextSums, seconds: float) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.config import Config, make_config, read_yaml
+from unspeech.config import Config
 from unspeech.errors import UnspeechError
 from unspeech.head import SolvedHead, unit
-from unspeech.model_dir import check_complete, check_id, read_head
+from unspeech.model_dir import check_complete, check_id, config_of, read_head
 from unspeech.pooling import StatisticsPooling, cosine_transform, statistics_named
 from unspeech.rows import RowOptions, by_speaker
 
@@ -104,10 +104,6 @@ class StatisticsModel:
         (pooled,) = self.values.pooled([("", features)], lambda name: False)
         return unit(self.head(pooled.values))
 
-    def row_maker(self, options: RowOptions) -> "StatisticsRows":
-        """What makes rows over time."""
-        return StatisticsRows(self, options)
-
 
 class StatisticsRows:
     """Rows of utterances over time.
@@ -164,6 +160,17 @@ class StatisticsRows:
             for name, (rows, all_sums) in speaker.items():
                 yield name, self.embed(state.before + rows)
                 state.end_utterance(all_sums)
+
+    def vectors(
+        self, utterances: Iterable[tuple[str, np.ndarray]]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Make one vector of unit length per utterance."""
+        for name, features in utterances:
+            yield name, self._model.embed(features)
+
+    def online(self) -> "OnlineStatistics":
+        """What makes the same rows while somebody speaks."""
+        return OnlineStatistics(self._model, self.options)
 
     def embed(self, sums: np.ndarray) -> np.ndarray:
         """(…, sums_width) sums to (…, dim) float32 rows."""
@@ -297,11 +304,10 @@ def load_statistics_model(directory: str | Path) -> StatisticsModel:
     """
     directory = Path(directory)
     check_complete(directory)
-    path = directory / "config.yaml"
-    config = make_config(read_yaml(path), path)
+    config = config_of(directory)
     if config.embedding_transformation != NAME:
         raise UnspeechError(
-            f"{path}: embedding_transformation is {config.embedding_transformation}, a network"
+            f"{directory}: embedding_transformation is {config.embedding_transformation}, a network"
         )
     head = read_head(directory)
     check_id(directory, ())

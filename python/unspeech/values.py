@@ -28,7 +28,7 @@ class Values(Protocol):
 
 
 class NetworkValues:
-    """Pools with the trained network of a model directory; windows overlap by half.
+    """Pools with the network of an `UnspeechModel`; windows overlap by half.
 
     An utterance's values are the mean of its windows'. What is taken of a window is what its
     encoder's pooling gives, or, of an encoder that does not pool, its embedding.
@@ -36,13 +36,11 @@ class NetworkValues:
 
     sums_width = 0
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, model) -> None:
         # Imported here, as it takes seconds, and models without a network do not need it.
         from unspeech.embedder import Embedder
-        from unspeech.model import load_model
         from unspeech.rows import RowOptions
 
-        model = load_model(directory)
         stride = max(1, model.config.window_length // 2)
         options = RowOptions(genfeat_stride=stride, genfeat_interpolate_outputlength_padding=False)
         self._embedder = Embedder(model, options, pooled=True)
@@ -62,4 +60,6 @@ def values_of(directory: Path, config: Config) -> Values:
     """What pools for a model of these settings; a network's weights are in the directory."""
     if config.embedding_transformation == NAME:
         return StatisticsValues(config)
-    return NetworkValues(directory)
+    from unspeech.model import load_model
+
+    return NetworkValues(load_model(directory))

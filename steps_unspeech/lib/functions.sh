@@ -63,6 +63,12 @@ require_files() {
   done
 }
 
+# model_of <model>: a model directory, or that of a model of this name that is part of the project.
+model_of() {
+  local known=$UNSPEECH_ROOT/python/unspeech/pretrained/$1
+  if [[ ! -e $1 && $1 != */* && -n $1 && -d $known ]]; then echo "$known"; else echo "$1"; fi
+}
+
 # The feature file of a data directory, or the .scp or .ark file itself.
 feats_of() {
   local feats=$1

@@ -103,3 +103,24 @@ join_text() {
   sort "${parts[@]}" > "$3.part"
   mv "$3.part" "$3"
 }
+
+# pool_contexts <last-output> <data> <features> <model> <dir>: pool the utterances with the model, in
+# the script's $nj jobs, and sum up what a head is solved from: <dir>/values.scp and <dir>/sums.*.npz.
+# A recording's utterances are in one job. Sets $sums to the sums of all jobs.
+pool_contexts() {
+  local last=$1 data=$2 feats=$3 model=$4 dir=$5 job jobs
+  mkdir -p "$dir"
+  feats=$(scp_of "$feats" "$dir")
+  job=$dir/$(basename "$feats" .scp).JOB
+  tied python3 -m unspeech.solve contexts --feats "$feats" --data "$data" --out "$dir/contexts"
+  # shellcheck disable=SC2154    # every step that calls this has the option
+  jobs=$(tied python3 -m unspeech.speakers --feats "$feats" --utt2spk "$dir/contexts" \
+    --nj "$nj" --out "$dir")
+  run_jobs JOB=1:"$jobs" "$dir/log/pool.JOB.log" \
+    once.py "$last" JOB "$job.scp" --leaves "$dir/sums.JOB.npz" \
+    python3 -m unspeech.solve sums --feats "$job.scp" --data "$data" --model "$model" \
+    --contexts "$dir/contexts" --values "$dir/values.JOB.ark" --sums "$dir/sums.JOB.npz"
+  join_jobs "$dir/values.JOB.scp" "$jobs" "$dir/values.scp" "$dir/values.ark"
+  # shellcheck disable=SC2034    # for the script
+  mapfile -t sums < <(job_files "$dir/sums.JOB.npz" "$jobs")
+}

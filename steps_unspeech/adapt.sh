@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Solve the head of a model again for another corpus, without labels: on the mean of its utterances
+# and on what varies within its recordings. Then in rounds: cluster the utterances, take clusters for
+# contexts as well, and solve again, until clusters stay as they are.
+#
+# Usage: steps_unspeech/adapt.sh [options] <data-dir> <model-dir> <new-model-dir>
+#  e.g.: steps_unspeech/adapt.sh --nj 4 data/dev exp/model exp/model_dev
+# The clusters of each round are in <new-model-dir>/rounds. docs/head.md says what is solved.
+set -euo pipefail
+
+. "$(dirname "$0")/../path.sh"
+
+nj=1               # jobs [integer 1 to 9999]
+cmd=run_local.py   # how jobs are run; see cmd.sh
+weight=1.5         # of what varies within recordings of this corpus, beside what the model was solved
+                   # from; 0: take its mean alone [number >= 0]
+rounds=2           # at most; 0: do not cluster [integer 0 to 99]
+agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
+                   # [number 0 to 1]
+embedding_size=    # dimension of the embedding, 0 for all; default: the model's [integer >= 0]
+seed=1             # of clustering [integer >= 0]
+overwrite=false    # solve again, even if it was done otherwise
+
+. parse_options.sh
+[ $# -eq 3 ] || usage
+data=$1
+model=$(model_of "$2")
+new=$3
+
+require_files "$model/final.ie.id" "$model/config.yaml"
+grep -q '^solve_head: true' "$model/config.yaml" || die "$model: its head was trained and not solved;" \
+  "train it with --train-opts '--solve-head true'"
+feats=$(inputs_of "$data" "$model/config.yaml")
+tables=("$feats")
+for name in segments utt2uniq; do
+  [ ! -e "$data/$name" ] || tables+=("$data/$name")
+done
+begin_step "$new/final.ie.id" weight="$weight" rounds="$rounds" agreement="$agreement" \
+  embedding_size="$embedding_size" seed="$seed" -- \
+  "$data" "$model" "${tables[@]}" "$model/final.ie.id" -- "$new"/{config.yaml,model.weights.h5}
+
+work=$new/contexts
+pool_contexts "$new/final.ie.id" "$data" "$feats" "$model" "$work"
+
+# solve <model> [<clusters>]: solve the head for this corpus.
+solve() {
+  run_jobs "$1/log/solve.log" python3 -m unspeech.solve head --model "$model" --sums "${sums[@]}" \
+    --weight "$weight" ${embedding_size:+--embedding-size "$embedding_size"} \
+    ${2:+--values "$work/values.scp" --clusters "$2"} --out "$1"
+  sed -n "s|^Summary: |$1: |p" "$1/log/solve.log"
+}
+
+before=
+for ((round = 1; round <= rounds; round++)); do
+  dir=$new/rounds/$round
+  solve "$dir/model" ${before:+"$before"}
+  run_jobs "$dir/log/embed.log" python3 -m unspeech.solve embed --model "$dir/model" \
+    --values "$work/values.scp" --ark "$dir/embedding.ark"
+  gold=(${before:+--utt2spk "$before/utt2spk"})
+  "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" --outliers nearest "${gold[@]}" \
+    --overwrite true "$dir/embedding.scp" "$dir/clusters"
+  if [ -n "$before" ]; then
+    ari=$(awk -F '[:,]' '/"ari"/ { print $2 + 0 }' "$dir/clusters/scores.json")
+    echo "Round $round clusters as the one before with an adjusted Rand index of $ari"
+    ! awk -v a="$ari" -v b="$agreement" 'BEGIN { exit !(a >= b) }' || break
+  fi
+  before=$dir/clusters
+done
+solve "$new" ${before:+"$before"}
+require_files "$new/model.weights.h5" "$new/final.ie.id"
+finish_step "$new/final.ie.id"
+rm -rf "$work" "$new"/rounds/*/embedding.*
