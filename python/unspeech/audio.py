@@ -174,8 +174,8 @@ _LOUDEST = 10  # a float file with more is scaled otherwise, or is no audio
 def _too_few_bytes(file: Path | BinaryIO, log: str, declared: int) -> bool:
     """Whether libsndfile has put right the size of the samples in a header.
 
-    A header that was written before the size was known, to a pipe, has 0 or nearly the largest
-    number there. Source: Kaldi's `src/feat/wave-reader.cc`.
+    A header that was written before the size was known, to a pipe, has nearly the largest number
+    there. Source: Kaldi's `src/feat/wave-reader.cc`.
     """
     sizes = _SIZE_IN_LOG.findall(log)
     return any(int(found) < int(said) < _STREAMED for said, found in sizes)
