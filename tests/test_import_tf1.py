@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from conftest import call, call_fails
+from conftest import assert_close, call, call_fails
 
 from unspeech.model import load_model
 
@@ -47,7 +47,7 @@ def test_golden_checkpoint(golden, tmp_path):
         (tf.sigmoid(logits), "probabilities"),
         (tf.reduce_mean(loss), "loss"),
     ):
-        np.testing.assert_allclose(computed, expected[name], atol=1e-5, err_msg=name)
+        assert_close(computed, expected[name])
 
 
 def variable(name: str, *shape: int, around: float = 0.0):

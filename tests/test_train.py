@@ -1,16 +1,15 @@
 """Training: the objective, the program, restarts, bad input."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
+from shell import paused
 
 from unspeech.config import make_config
 from unspeech.features import load_corpus
@@ -109,12 +108,10 @@ def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tm
     command = [sys.executable, "-m", "unspeech.train", "--data", str(tiny_data)]
     command += ["--dir", str(tmp_path / "model"), *tiny_options()]
     environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as run:
-        log = tmp_path / "model" / "train_log.jsonl"
-        while run.poll() is None and (not log.exists() or '"step": 10' not in log.read_text()):
-            time.sleep(0.02)
-        run.send_signal(signal.SIGKILL)
-    assert run.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    log = tmp_path / "model" / "train_log.jsonl"
+    # Open for writing it is at the start, then at each report: the one of step 15 is missing.
+    with paused(command, log, tmp_path / "flag", 4, env=environment, stdout=subprocess.DEVNULL):
+        assert '"step": 10' in log.read_text()
     assert not (tmp_path / "model" / "final.ie.id").exists()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "Going on from step" in again.stdout
