@@ -48,7 +48,16 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+TAKE_LONG = ("Inception_Resnet_v2", "Resnet_v2_50", "Resnet_v2_101")  # Resnet_v2_50_small is alike
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.takes_long] if name in TAKE_LONG else [])
+        for name in sorted(ENCODERS)
+    ],
+)
 def test_every_encoder_trains_and_loads(name, tiny_data, tmp_path, brief, narrow):
     frames = 56 if name == "ECAPA" else 6 if "LSTM" in name else 32
     options = tiny_options(
@@ -143,9 +152,12 @@ def test_settings_of_the_small_encoders():
     assert highway.output_shape == (None, 64)
 
 
-def test_batch_normalization_learns_averages_and_goes_on_from_a_checkpoint(tiny_data, tmp_path):
+def test_batch_normalization_learns_averages_and_goes_on_from_a_checkpoint(
+    tiny_data, tmp_path, brief
+):
     options = {"batch_normalization": "true", "batch_normalization_decay": 0.5}
-    for steps in (5, 10):
+    options["steps_per_checkpoint"] = 2
+    for steps in (2, 4):
         arguments = tiny_options(num_steps=steps, **options)
         call("train", "--data", tiny_data, "--dir", tmp_path / "two", *arguments)
     call(
@@ -154,7 +166,7 @@ def test_batch_normalization_learns_averages_and_goes_on_from_a_checkpoint(tiny_
         tiny_data,
         "--dir",
         tmp_path / "one",
-        *tiny_options(num_steps=10, **options),
+        *tiny_options(num_steps=4, **options),
     )
     ids = [(tmp_path / name / "final.ie.id").read_text() for name in ("one", "two")]
     assert ids[0] == ids[1]

@@ -18,7 +18,7 @@ from unspeech.archives import iterate_arrays
 from unspeech.tables import read_table, write_table
 
 RATE = 16000
-SETTINGS = TINY | {"normalize_input": True}
+SETTINGS = TINY | {"normalize_input": True, "embedding_transformation": "BaselineDnn"}
 
 
 def write_corpus(corpus: Path, speakers: int, utterances: int) -> Path:

@@ -127,7 +127,8 @@ def reports(model, value: str) -> list[float]:
 
 
 def test_xla_computes_the_same(tiny_data, tmp_path):
-    settings = tiny_options(num_steps=10, dropout_keep_prob=1)  # XLA drops other units
+    # XLA drops other units. Few steps: differences of rounding grow from step to step.
+    settings = tiny_options(num_steps=2, steps_per_checkpoint=1, dropout_keep_prob=1)
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
     call("train", "--data", tiny_data, "--dir", plain, *settings)
     # In a process of its own: the deterministic operations of the first one stay switched on.
