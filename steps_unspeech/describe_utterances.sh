@@ -8,7 +8,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=1
+nj=1               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 overwrite=false    # make them again, even if they were made otherwise
 

@@ -11,7 +11,7 @@ set -euo pipefail
 
 cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory of these embeddings; wccn needs it
-seed=1             # of the sample of vectors, for corpora of more than 20,000 utterances
+seed=1             # of the sample of vectors, for corpora of more than 20,000 utterances [integer >= 0]
 overwrite=false    # make it again, even if it was made otherwise
 
 . parse_options.sh

@@ -102,8 +102,8 @@ def test_stages_are_measured(finished):
 
 
 def state(directory: Path) -> dict[Path, int]:
-    files = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path: path.stat().st_mtime_ns for path in files}
+    files = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
 
 
 def test_second_call_does_nothing(place, finished):
