@@ -121,7 +121,7 @@ fi
 
 require_files "$config"
 keep_apart "$dir" "${source_of[@]}"
-mkdir -p "$dir/log" || die "$dir: cannot be made; give another --dir"
+said=$(mkdir -p "$dir/log" 2>&1) || die "$said; give another --dir"
 lock_dir "$dir/.lock" "$dir"
 
 settings="corpus ${source_of[$train]:-demo}

@@ -1,9 +1,12 @@
 """What several tests share: made-up features, a tiny trained model, programs as users call them."""
 
+import fcntl
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import kaldiio
@@ -27,6 +30,27 @@ TINY = {  # settings of a model that trains in seconds
 }
 
 
+STATISTICS_WINDOWS = 512  # from which a model's mean embedding is taken at the end of training
+
+# Modules that take longest, so that no worker is left alone with one of them at the end.
+LONGEST = ["test_recipe", "test_encoders", "test_import_tf1", "test_run", "test_train"]
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--all", action="store_true", help="run tests that take long, too")
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Put the longest modules first; leave out what takes long, unless it is asked for."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.module.__name__, len(rank)))
+    if config.getoption("--all"):
+        return
+    takes_long = [item for item in items if item.get_closest_marker("takes_long")]
+    items[:] = [item for item in items if item not in takes_long]
+    config.hook.pytest_deselected(items=takes_long)
+
+
 def tiny_options(**other) -> list[str]:
     return [word for name, value in (TINY | other).items() for word in (f"--{name}", str(value))]
 
@@ -34,6 +58,8 @@ def tiny_options(**other) -> list[str]:
 def call(program: str, *options, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run a program of the library in this process, as `python3 -m unspeech.<program>` would."""
     main = importlib.import_module(f"unspeech.{program}").main
+    if "unspeech.row_statistics" in sys.modules:  # by training, which they would take longer than
+        sys.modules["unspeech.row_statistics"].WINDOWS = STATISTICS_WINDOWS
     argv, sys.argv = sys.argv, [program, *map(str, options)]
     before = Path.cwd()
     try:
@@ -42,6 +68,20 @@ def call(program: str, *options, cwd: Path | None = None) -> subprocess.Complete
     finally:
         sys.argv = argv
         os.chdir(before)
+
+
+def assert_close(found, expected, operations: int = 200) -> None:
+    """Two ways of computing arrays in float32 agree up to rounding.
+
+    How they are rounded depends on the processor, on threads, and on what else is in the batch.
+    An operation rounds by up to `eps` of the largest value at most.
+
+    Args:
+        operations: how many of them may add up.
+    """
+    expected = np.asarray(expected)
+    tolerance = operations * np.finfo(np.float32).eps * np.abs(expected).max()
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=tolerance)
 
 
 def call_fails(program: str, *options) -> str:
@@ -83,16 +123,32 @@ def voices(speakers: int = 6, utterances: int = 4, seed: int = 0) -> dict[str, n
     }
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of pytest's workers to want it makes, and that all of them read."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory) -> Path:
-    return write_features(tmp_path_factory.mktemp("data"), voices())
+    return made_once(tmp_path_factory, "tiny_data", lambda data: write_features(data, voices()))
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_data, tmp_path_factory) -> Path:
-    model = tmp_path_factory.mktemp("exp") / "model"
-    call("train", "--data", tiny_data, "--dir", model, *tiny_options())
-    return model
+    def train(model: Path) -> None:
+        call("train", "--data", tiny_data, "--dir", model, *tiny_options())
+
+    return made_once(tmp_path_factory, "tiny_model", train)
 
 
 @pytest.fixture(scope="session")

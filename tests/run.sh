@@ -3,6 +3,7 @@
 #
 # Usage: tests/run.sh [<pytest argument> ...]
 #  e.g.: tests/run.sh
+#        tests/run.sh --all    # with those that take long
 #        tests/run.sh tests/test_shell.py -k runner
 # Tests on real speech look for corpora in UNSPEECH_CORPORA, tests with Kaldi's scripts for a
 # checkout in KALDI_ROOT; they are skipped, with a message, where there is none.
@@ -16,4 +17,4 @@ ruff check .
 ruff format --check .
 find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 |
   xargs -0 shellcheck -x .ci/run
-python3 -m pytest --numprocesses 2 --dist loadfile "$@"
+python3 -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -5,7 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ROOT / "steps_unspeech"
@@ -27,6 +31,38 @@ def run_bash(script: str, cwd=None, **environment) -> subprocess.CompletedProces
     """Run lines of bash as a step would: with path.sh sourced, ending on the first error."""
     head = f'set -euo pipefail\n. "{ROOT}/path.sh"\n'
     return run("bash", "-c", head + script, cwd=cwd, **environment)
+
+
+@contextmanager
+def paused(command: list, at: str, flag: Path, number: int = 1, **options) -> Iterator[Popen]:
+    """Start a command of ours, to kill it while one of its Python programs stands still.
+
+    Args:
+        at: pattern of a path. The program stops just before it opens a file like it for writing
+            or gives a file that name, the time of that number.
+        flag: a file that is there while the program waits; remove it to let the program go on.
+        options: of `Popen`.
+    Yields:
+        the process, once it waits. It is killed at the end.
+    """
+    environment = options.pop("env", os.environ)
+    path = f"{ROOT / 'tests/pause'}:{environment.get('PYTHONPATH', '')}".rstrip(":")
+    settings = {"PAUSE_AT": str(at), "PAUSE_NUMBER": str(number), "PAUSED": str(flag)}
+    flag.unlink(missing_ok=True)
+    process = Popen(
+        [str(word) for word in command],
+        env={**environment, "PYTHONPATH": path, **settings},
+        **options,
+    )
+    try:
+        while not flag.exists():
+            assert process.poll() is None, f"it ended before it wrote {at}"
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        flag.unlink(missing_ok=True)
 
 
 def write_script(path: Path, text: str) -> Path:

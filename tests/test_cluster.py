@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn.cluster
 from conftest import ROOT, call, call_fails, write_ark
-from shell import STEPS, run
+from shell import STEPS, paused, run
 
 from unspeech.archives import ArkWriter
 from unspeech.cells import Cells, nearest_centroids
@@ -200,35 +200,23 @@ def test_threads_and_jobs_do_not_matter(many, tmp_path, monkeypatch):
 
 
 def test_goes_on_after_kills(many, tmp_path):
-    """Killed after each phase in turn, it repeats none of those before."""
-    command = [
-        sys.executable,
-        "-um",
-        "unspeech.cluster",
-        "--embeddings",
-        many[0],
-        "--out",
-        tmp_path,
-    ]
+    """Killed before each phase ends in turn, it repeats none of those before."""
+    out = tmp_path / "clusters"
+    command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", many[0], "--out", out]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    finished: list[str] = []
-    for phase in ("vectors", "index", "neighbours", "links", "files"):
-        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        for line in program.stdout:
-            name = line.partition(":")[0]
-            if line.endswith(" left\n"):  # progress
-                continue
-            if name in finished:
-                assert "there already" in line
-            if name == phase:
-                assert "there already" not in line
-                break
-        if phase != "files":
+    phases = ["vectors", "index", "neighbours", "links"]
+    stamps = [f"*/graph/{phase}.json" for phase in phases] + [f"{out}/utt2spk"]
+    for done, stamp in enumerate(stamps):
+        with paused(
+            command, stamp, tmp_path / "flag", env=environment, stdout=subprocess.PIPE, text=True
+        ) as program:
             program.kill()
-        program.communicate()
-        finished.append(phase)
-    assert program.returncode == 0
-    assert made(tmp_path) == made(many[0] / "approximate")
+            said = program.stdout.read()
+        for phase in phases:
+            assert (f"{phase}: there already" in said) == (phase in phases[: max(0, done - 1)])
+    said = run(*command, **environment).stdout
+    assert said.count("there already") == len(phases)
+    assert made(out) == made(many[0] / "approximate")
 
 
 def test_dbscan(many, tmp_path):

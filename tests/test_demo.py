@@ -1,10 +1,8 @@
 """The demo corpus: clearly different voices in rooms, the same for the same seed."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import espeakng_loader
@@ -13,6 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from scipy.spatial.distance import pdist
+from shell import paused, run
 
 from unspeech.audio import DataAudio
 from unspeech.tables import read_table
@@ -20,21 +19,14 @@ from unspeech.tables import read_table
 PROGRAM = ROOT / "local/demo/make_corpus.py"
 
 
-def start(out: Path, *options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, "--out", out, *map(str, options)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "python")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def command(out: Path, *options) -> list:
+    return [sys.executable, PROGRAM, "--out", out, *map(str, options)]
 
 
 def make(out: Path, *options) -> str:
-    process = start(out, *options)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    return said
+    done = run(*command(out, *options), PYTHONPATH=str(ROOT / "python"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def contents(data: Path) -> dict[str, bytes]:
@@ -79,14 +71,13 @@ def test_the_seed_determines_the_audio(demo, tmp_path):
     assert all(other[name] != same.get(name) for name in other)
 
 
-def test_killed_and_started_again(demo, tmp_path):
+def test_killed_and_started_again(demo, tmp_path, tmp_path_factory):
+    flag = tmp_path_factory.mktemp("flag") / "flag"
     out, options = tmp_path / "data", ("--seed", 7, "--voices", 3, "--minutes", 0.6)
-    process = start(out, *options)
-    while not list(tmp_path.glob(".data.part/audio/*.wav")):
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    audio = f"{tmp_path}/.data.part/audio/*.wav"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    with paused(command(out, *options), audio, flag, 3, env=environment, stdout=subprocess.DEVNULL):
+        assert list(tmp_path.glob(".data.part/audio/*.wav"))
     assert not out.exists()
     make(out, *options)
     assert contents(out) == contents(demo)

@@ -6,7 +6,7 @@ import kaldiio
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import call, call_fails, tiny_options, voices, write_features
+from conftest import assert_close, call, call_fails, tiny_options, voices, write_features
 
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
@@ -39,7 +39,7 @@ def test_row_is_its_window_and_the_last_is_repeated(model):
     ((_, rows),) = Embedder(model, RowOptions(genfeat_stride=10)).rows([("u", features)])
     for row, start in enumerate([0, 10, 20]):
         expected = model.embed_targets(features[None, start : start + 16]).numpy()[0]
-        np.testing.assert_allclose(rows[row], expected, atol=1e-5)
+        assert_close(rows[row], expected)
     np.testing.assert_array_equal(rows[3], rows[2])  # frames 30 to 45 hold no whole window
     np.testing.assert_array_equal(rows[4], rows[2])
 
@@ -48,7 +48,7 @@ def test_short_utterance_is_repeated_to_fill_a_window(model):
     features = noise(6)
     ((_, rows),) = Embedder(model, RowOptions(genfeat_stride=10)).rows([("u", features)])
     filled = np.concatenate([features, features, features])[None, :16]
-    np.testing.assert_allclose(rows[0], model.embed_targets(filled).numpy()[0], atol=1e-5)
+    assert_close(rows[0], model.embed_targets(filled).numpy()[0])
 
 
 def test_an_utterance_does_not_depend_on_its_neighbours_in_the_batch(model):
@@ -60,7 +60,7 @@ def test_an_utterance_does_not_depend_on_its_neighbours_in_the_batch(model):
             [*crowd[:200], ("u", features), *crowd[200:]]
         )
     )
-    np.testing.assert_allclose(together["u"], alone, atol=1e-5)
+    assert_close(together["u"], alone)
     assert len(together) == 401
 
 
@@ -82,7 +82,7 @@ def test_utterances_program_tells_made_up_speakers_apart(tiny_model, tiny_data, 
     vectors = kaldiio.load_scp(str(tmp_path / "embedding.scp"))
     names = list(vectors)
     stacked = np.array([vectors[name] for name in names])
-    np.testing.assert_allclose(np.linalg.norm(stacked, axis=1), 1, atol=1e-5)
+    assert_close(np.linalg.norm(stacked, axis=1), 1)
     cosine = stacked @ stacked.T
     same = np.array([[a[:2] == b[:2] for b in names] for a in names])
     off_diagonal = ~np.eye(len(names), dtype=bool)
@@ -153,11 +153,11 @@ def test_padding_options(model):
     extended = np.concatenate([features, np.repeat(features[-1:], 15, axis=0)])
     expected = model.embed_targets(windows_of(extended, range(0, 45, 5))).numpy()
     rows = rows_of(model, features, genfeat_stride=5, kaldi_normalize_to_input_length=True)
-    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    assert_close(rows, expected)
     unpadded = rows_of(
         model, features, genfeat_stride=5, genfeat_interpolate_outputlength_padding=False
     )
-    np.testing.assert_allclose(unpadded, expected[:6], atol=1e-5)  # starts 0 to 25
+    assert_close(unpadded, expected[:6])  # starts 0 to 25
 
 
 def test_combined_contexts_features_and_mean(model):
@@ -165,18 +165,18 @@ def test_combined_contexts_features_and_mean(model):
     plain = rows_of(model, features)
     contexts = model.embed_contexts(windows_of(features, range(0, 41, 10))).numpy()
     both = rows_of(model, features, genfeat_combine_contexts=True)
-    np.testing.assert_allclose(both[:, :8], plain, atol=1e-5)
-    np.testing.assert_allclose(both[:5, 8:], contexts, atol=1e-5)
+    assert_close(both[:, :8], plain)
+    assert_close(both[:5, 8:], contexts)
     with_fbank = rows_of(model, features, genfeat_combine_fbank=True)
     np.testing.assert_array_equal(with_fbank[:, :40], features[::10])
-    np.testing.assert_allclose(with_fbank[:, 40:], plain, atol=1e-5)
+    assert_close(with_fbank[:, 40:], plain)
     mean = rows_of(model, features, genfeat_kaldi_meannorm=True)
-    np.testing.assert_allclose(mean, np.tile(unit_mean(plain), (6, 1)), atol=1e-5)
+    assert_close(mean, np.tile(unit_mean(plain), (6, 1)))
     vector = rows_of(model, features, generate_speaker_vectors=True)
-    np.testing.assert_allclose(vector, plain.mean(axis=0, keepdims=True), atol=1e-5)
+    assert_close(vector, plain.mean(axis=0, keepdims=True))
     boosted = rows_of(model, features, genfeat_boost=True)
     factor = 10 / (abs(plain.min()) + abs(plain.max()) / 2)
-    np.testing.assert_allclose(boosted, plain * factor, atol=1e-4)
+    assert_close(boosted, plain * factor)
 
 
 def test_segmentation_says_how_well_windows_go_together(model):
@@ -185,9 +185,9 @@ def test_segmentation_says_how_well_windows_go_together(model):
     rows = rows_of(model, features, genfeat_stride=8, generate_fbank_segmentation=True)
     np.testing.assert_array_equal(rows[:2, 8], 0)
     logit = (both[3, :8] * both[5, 8:]).sum()  # rows two strides of 8 frames apart: one window
-    np.testing.assert_allclose(rows[5, 8], tf.sigmoid(logit), atol=1e-5)
+    assert_close(rows[5, 8], tf.sigmoid(logit))
     logit = (both[1, :8] * both[5, 8:]).sum()
-    np.testing.assert_allclose(rows[5, 9], tf.sigmoid(logit), atol=1e-5)
+    assert_close(rows[5, 9], tf.sigmoid(logit))
     with pytest.raises(UnspeechError, match="not a multiple of genfeat_stride 10"):
         rows_of(model, features, generate_fbank_segmentation=True)
 
@@ -198,7 +198,7 @@ def test_long_utterances_are_cut_and_joined(model):
     pieces = dict(Embedder(model, RowOptions(genfeat_stride=3, genfeat_max_length=40)).rows(crowd))
     assert list(whole) == list(pieces)
     for name, rows in whole.items():
-        np.testing.assert_allclose(pieces[name], rows, atol=1e-5)
+        assert_close(pieces[name], rows)
 
 
 def test_output_formats(tiny_model, tiny_data, tmp_path):
@@ -215,10 +215,10 @@ def test_output_formats(tiny_model, tiny_data, tmp_path):
     assert {path.suffix for path in (tmp_path / "fea").iterdir()} == {".fea"}
     assert (tmp_path / "text.ark").read_text().startswith("s0-u0  [")
     for name, rows in binary.items():
-        np.testing.assert_allclose(text[name], rows, atol=1e-4)
+        assert_close(text[name], rows)
         lines = np.loadtxt(tmp_path / "fea" / f"{name}.fea")
-        np.testing.assert_allclose(lines[:, 0], 0.08 + 0.1 * np.arange(len(rows)), atol=1e-6)
-        np.testing.assert_allclose(lines[:, 1:], rows, atol=1e-4)
+        assert_close(lines[:, 0], 0.08 + 0.1 * np.arange(len(rows)))
+        assert_close(lines[:, 1:], rows)
 
 
 @pytest.fixture(scope="module")

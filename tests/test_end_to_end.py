@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from conftest import TINY, call, call_fails, tiny_options
+from conftest import TINY, assert_close, call, call_fails, tiny_options
 from shell import STEPS, run
 
 from unspeech.archives import iterate_arrays
@@ -126,7 +126,7 @@ def test_filter_bank(tanh, log):
     x = np.tanh(x) if tanh else np.maximum(x, 0.2 * x)
     x = np.log1p(np.abs(x)) if log else x
     expected = x.reshape(2, 3, 2, 3).max(axis=2)
-    np.testing.assert_allclose(bank(samples), expected, atol=1e-5)
+    assert_close(bank(samples), expected)
 
 
 @pytest.mark.parametrize("name", ["Vgg16big", "Static_LSTM", "BaselineDnn"])

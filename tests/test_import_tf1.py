@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from conftest import call, call_fails
+from conftest import assert_close, call, call_fails
 
 from unspeech.model import load_model
 
@@ -47,7 +47,7 @@ def test_golden_checkpoint(golden, tmp_path):
         (tf.sigmoid(logits), "probabilities"),
         (tf.reduce_mean(loss), "loss"),
     ):
-        np.testing.assert_allclose(computed, expected[name], atol=1e-5, err_msg=name)
+        assert_close(computed, expected[name])
 
 
 def variable(name: str, *shape: int, around: float = 0.0):
@@ -237,11 +237,10 @@ def write_params(path: Path, **other) -> None:
 
 def assert_imported(model_dir: Path, windows, expected) -> None:
     model = load_model(model_dir)
-    scale = np.abs(expected[0]).max()
     for embed, window, wanted in zip(
         (model.embed_targets, model.embed_contexts), windows, expected, strict=True
     ):
-        np.testing.assert_allclose(embed(window) / scale, wanted / scale, atol=1e-5)
+        assert_close(embed(window), wanted)
 
 
 @pytest.mark.parametrize(

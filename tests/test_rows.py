@@ -11,7 +11,7 @@ import kaldi_native_io
 import kaldiio
 import numpy as np
 import pytest
-from conftest import call, call_fails, voices, write_features
+from conftest import assert_close, call, call_fails, voices, write_features
 from shell import STEPS, run
 
 from unspeech.archives import ArkWriter, iterate_arrays
@@ -53,7 +53,7 @@ def test_causal_row_is_the_last_window_so_far(model, period):
             for t in range(0, len(features), period)
         ]
         expected = model.embed_targets(np.stack(windows)).numpy()
-        np.testing.assert_allclose(rows[name], expected, atol=1e-5)
+        assert_close(rows[name], expected)
 
 
 def windows_of_the_original(features, length, stride, padding, extended):
@@ -146,7 +146,7 @@ def test_online_rows_are_the_causal_ones(model, tiny_model, options):
         cuts = np.sort(rng.integers(0, len(features), 10))
         rows = [online.accept(block) for block in np.split(features, cuts)]
         online.flush()
-        np.testing.assert_allclose(np.concatenate(rows), offline[name], atol=1e-4)
+        assert_close(np.concatenate(rows), offline[name])
 
 
 def test_causal_and_online_rows_of_an_encoder_that_pools():
@@ -159,9 +159,9 @@ def test_causal_and_online_rows_of_an_encoder_that_pools():
     starts = np.arange(0, 207, 10) - 79
     windows = [np.resize(features[max(0, s) : s + 80], (80, 40)) for s in starts]
     expected = model.embed_targets(np.stack(windows)).numpy()
-    np.testing.assert_allclose(rows, expected, atol=1e-4)
+    assert_close(rows, expected)
     online = OnlineEmbedder(model, RowOptions(causal=True))
-    np.testing.assert_allclose(online.accept(features), rows, atol=1e-4)
+    assert_close(online.accept(features), rows)
 
 
 def test_online_rows_must_be_causal(model):
@@ -204,7 +204,7 @@ def test_online_program_prints_a_row_with_its_frame(tiny_model, tmp_path, monkey
     causal = dict(iterate_arrays(tmp_path / "causal.scp"))
     with kaldi_native_io.SequentialFloatMatrixReader(f"ark,t:{tmp_path}/out.ark") as reader:
         for name, rows in reader:
-            np.testing.assert_allclose(rows, causal.pop(name), atol=1e-4)
+            assert_close(rows, causal.pop(name))
     assert not causal
 
 
@@ -217,7 +217,7 @@ def test_online_program_with_archives_and_speakers(tiny_model, tmp_path):
     online, causal = (dict(iterate_arrays(tmp_path / d / "iv.scp")) for d in ("online", "causal"))
     assert list(online) == list(causal)
     for name, rows in causal.items():
-        np.testing.assert_allclose(online[name], rows, atol=1e-4)
+        assert_close(online[name], rows)
     for file in ("final.ie.id", "ivector_period"):
         assert (tmp_path / "online" / file).read_text() == (tmp_path / "causal" / file).read_text()
 
@@ -303,9 +303,9 @@ def test_running_mean_goes_on_within_a_speaker():
     means = dict(averaged(rows.items(), options, 100, spk2utt))
     both = np.concatenate([rows["a1"], rows["a2"]])
     expected = [both[: i + 1].mean(axis=0) for i in range(7)]
-    np.testing.assert_allclose(means["a1"], expected[:4], atol=1e-6)
-    np.testing.assert_allclose(means["a2"], expected[4:], atol=1e-6)
-    np.testing.assert_allclose(means["b1"][1], rows["b1"].mean(axis=0), atol=1e-6)
+    assert_close(means["a1"], expected[:4])
+    assert_close(means["a2"], expected[4:])
+    assert_close(means["b1"][1], rows["b1"].mean(axis=0))
     backwards = dict(averaged(list(rows.items())[::-1], options, 100, spk2utt))
     for name, mean in means.items():
         np.testing.assert_array_equal(backwards[name], mean)  # spk2utt says what comes first
@@ -315,7 +315,7 @@ def test_running_mean_goes_on_within_a_speaker():
     forgetful.end_utterance()
     first = forgetful.add(rows["a2"])[0]
     expected = (2 * rows["a1"].mean(axis=0) + rows["a2"][0]) / 3
-    np.testing.assert_allclose(first, expected, atol=1e-6)
+    assert_close(first, expected)
 
 
 def test_constants_of_utterances_and_speakers():
@@ -324,8 +324,8 @@ def test_constants_of_utterances_and_speakers():
     spk2utt = {"a": "a1 a2 without-features", "b": "b1"}
     speakers = dict(averaged(rows.items(), RowOptions(average="speaker"), 100, spk2utt))
     of_a = np.concatenate([rows["a1"], rows["a2"]]).mean(axis=0)
-    np.testing.assert_allclose(speakers["a1"], np.tile(of_a, (4, 1)), atol=1e-6)
-    np.testing.assert_allclose(speakers["a2"], np.tile(of_a, (3, 1)), atol=1e-6)
+    assert_close(speakers["a1"], np.tile(of_a, (4, 1)))
+    assert_close(speakers["a2"], np.tile(of_a, (3, 1)))
     utterances = dict(averaged(rows.items(), RowOptions(average="utterance"), 100, spk2utt))
     for name, own in rows.items():
         np.testing.assert_allclose(utterances[name], np.tile(own.mean(axis=0), (len(own), 1)))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from conftest import assert_close
 
 from unspeech.augment import PARTS, augment, warp_table
 from unspeech.config import make_config
@@ -29,14 +30,14 @@ def test_one_pass_gives_what_window_by_window_gives(model, frames, monkeypatch):
     starts = np.array([0, 1, 2, 10, 57, 200, 321, 327])
     each = WindowEmbedder(model, both_heads=True).embed(frames, starts)
     once = window_embedder(model, both_heads=True).embed(frames, starts)
-    np.testing.assert_allclose(once, each, atol=2e-5)
+    assert_close(once, each)
 
 
 def test_rows_of_an_utterance_do_not_depend_on_the_others(model, frames):
     embedder = Embedder(model, RowOptions(genfeat_stride=7))
     alone = next(embedder.rows([("b", frames[101:256])]))[1]
     together = dict(embedder.rows([("a", frames[:101]), ("b", frames[101:256])]))
-    np.testing.assert_allclose(together["b"], alone, atol=2e-5)
+    assert_close(together["b"], alone)
     assert len(together["a"]) == 15
 
 
@@ -63,4 +64,4 @@ def test_a_warp_moves_energy_to_other_bands():
     frame[20] = 1
     assert np.argmax(frame @ warp_table(1.2, 40)) < 20
     assert np.argmax(frame @ warp_table(1 / 1.2, 40)) > 20
-    np.testing.assert_allclose(frame @ warp_table(1.0, 40), frame, atol=1e-5)
+    assert_close(frame @ warp_table(1.0, 40), frame)

@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import call, call_fails, tiny_options
-from shell import STEPS, run
+from shell import STEPS, paused, run
 
 from unspeech.distribution import meet
 from unspeech.errors import UnspeechError
@@ -67,7 +66,7 @@ def process_of(worker: int, model: Path) -> int:
     raise LookupError(f"no worker {worker} of {model}")
 
 
-def test_two_workers_train_as_one_though_one_is_killed(tiny_data, tmp_path):
+def test_two_workers_train_as_one_though_one_is_killed(tiny_data, tmp_path, tmp_path_factory):
     one, two = tmp_path / "one", tmp_path / "two"
     # A dozen steps: then small differences begin to grow, as they do in any training.
     settings = {"objective": "infonce", "unit_normalize": True, "initial_scale": 3.0}
@@ -76,10 +75,10 @@ def test_two_workers_train_as_one_though_one_is_killed(tiny_data, tmp_path):
     call("train", "--data", tiny_data, "--dir", one, *options)
     command = [STEPS / "train.sh", "--num-workers", "2", "--train-opts", " ".join(options)]
     command += [tiny_data, two]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as step:
-        while step.poll() is None and not list(two.glob("checkpoints/*.index")):
-            time.sleep(0.02)
+    log, flag = two / "train_log.jsonl", tmp_path_factory.mktemp("flag") / "flag"
+    with paused(command, log, flag, 4, stderr=subprocess.PIPE, text=True) as step:
         os.kill(process_of(2, two), signal.SIGKILL)
+        flag.unlink()
         message = step.communicate(timeout=100)[1]
     assert step.returncode == 1
     assert f"log: {two}/log/train.2.log" in message

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unspeech.archives import split_entry
 from unspeech.audio import AudioError, DataAudio, read_segments
 from unspeech.audio_file import wav_bytes
 from unspeech.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
@@ -134,11 +135,11 @@ def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> 
 
 
 def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
-    file, place = re.fullmatch(r"(.*?)((?::\d+)?(?:\[[^\]]*\])?)", entry).groups()
-    if is_pipe(entry):
+    file = split_entry(entry)[0]
+    if is_pipe(file):
         return entry
     try:
-        return f"{find_file(file, data).absolute()}{place}"
+        return f"{find_file(file, data).absolute()}{entry.removeprefix(file)}"
     except ValueError as error:
         raise UnspeechError(
             f"{data / 'feats.scp'}: utterance '{utterance}': {error}; make the features again"

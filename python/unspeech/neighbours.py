@@ -77,7 +77,11 @@ class Graph:
     def phase(self, name: str, made_from: dict, make: Callable[[], None]) -> None:
         """Do a phase's work unless its files are there and were made from the same."""
         stamp = self.folder / f"{name}.json"
-        if stamp.exists() and self._stamp(stamp) == made_from:
+        try:
+            there = stamp.exists() and read_json(stamp) == made_from
+        except UnspeechError:  # damaged
+            there = False
+        if there:
             print(f"{name}: there already", flush=True)
             return
         stamp.unlink(missing_ok=True)
@@ -95,13 +99,10 @@ class Graph:
         stamp = self.folder / f"{name}.json"
         if not stamp.exists():
             raise UnspeechError(f"{stamp}: no such file; make the graph's {name} first")
-        return self._stamp(stamp)
-
-    def _stamp(self, path: Path) -> dict:
         try:
-            return read_json(path)
+            return read_json(stamp)
         except UnspeechError as error:
-            raise self._damaged(path, error) from None
+            raise self._damaged(stamp, error) from None
 
     def _damaged(self, path: Path, error: Exception) -> UnspeechError:
         return UnspeechError(

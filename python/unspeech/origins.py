@@ -84,6 +84,8 @@ def what_is_missing(scp: Path) -> str | None:
 
 
 def _contents(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UnspeechError(f"{path}: is no regular file; give one")
     try:
         return path.read_bytes()
     except OSError as error:

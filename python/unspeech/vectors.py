@@ -135,6 +135,8 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
     """Find the vectors that an scp points at, if all are float vectors in one archive.
 
     Returns: None for any other file; `load_embeddings` reads it, or says what is wrong with it.
+    Raises:
+        UnspeechError: when the archive may not be read.
     Source: Kaldi's `src/matrix/kaldi-vector.cc`.
     """
     if path.suffix != ".scp":
@@ -150,6 +152,7 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
     archive = Path(archives.pop())
     if archives or not archive.is_file() or not archive.stat().st_size:
         return None
+    open_file(archive).close()
     data = np.memmap(archive, np.uint8, "r")
     places = np.array(offsets, np.int64)
     if places.max() + _HEADER > len(data):

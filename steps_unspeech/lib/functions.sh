@@ -59,6 +59,7 @@ require_files() {
   local file
   for file; do
     [ -e "$file" ] || die "$file: no such file"
+    [ ! -d "$file" ] || die "$file: a directory, where a file should be"
     [ ! -f "$file" ] || [ -s "$file" ] || die "$file: the file is empty"
   done
 }
@@ -109,6 +110,6 @@ vectors_of() {
 # lines; quotes and backslashes are those of xargs.
 split_words() {
   local unspeech_text
-  unspeech_text=$(xargs -r printf '%s\n' <<< "$2") || die "'$2': a quote is missing"
+  unspeech_text=$(xargs -r printf '%s\n' <<< "$2" 2> /dev/null) || die "'$2': a quote is missing"
   mapfile -t "$1" < <([ -z "$unspeech_text" ] || echo "$unspeech_text")
 }

@@ -3,7 +3,7 @@
 
 # file_key <file>: a digest of the file and of what it points to.
 file_key() {
-  tied python3 -m unspeech.origins "$1"
+  python3 -m unspeech.origins "$1"
 }
 
 # differences <now> <file>: how lines `name value` differ from a file's, in words; nothing if they
@@ -42,7 +42,8 @@ keep_apart() {
 # jobs have ended: they hold the file open. Waits a minute for whoever is at work.
 lock_dir() {
   local seconds=${UNSPEECH_LOCK_SECONDS:-60}
-  exec {unspeech_lock}>> "$1" || die "$1: cannot be written to; give another directory"
+  { : >> "$1"; } 2> /dev/null || die "$1: cannot be written to; give another directory"
+  exec {unspeech_lock}>> "$1"
   if ! flock -n "$unspeech_lock"; then
     echo "Waiting, since at work in $2: $(cat "$1")" >&2
     flock -w "$seconds" "$unspeech_lock" ||
@@ -75,9 +76,9 @@ begin_step() {
   for word in "${outputs[@]}"; do
     keep_apart "$word" "${inputs[@]}"
   done
-  mkdir -p "$parent" || die "$parent: cannot be made; give another directory"
+  word=$(mkdir -p "$parent" 2>&1) || die "$word; give another directory"
   lock_dir "$parent/$lock" "$output"
-  tied state.py begin "${overwrite:-false}" "$@" || status=$?
+  state.py begin "${overwrite:-false}" "$@" || status=$?
   case $status in
     0) ;;
     3) exit 0 ;;
@@ -88,10 +89,10 @@ begin_step() {
 # same_utterances <last-output> <table> <output> [<left-out>]: end the script unless a step's output
 # has the utterances of the table that it was made from, but for those that are listed as left out.
 same_utterances() {
-  tied state.py same "$@"
+  state.py same "$@"
 }
 
 # finish_step <last-output>: say that it is complete; the step's last line.
 finish_step() {
-  tied state.py finish "$1"
+  state.py finish "$1"
 }

@@ -42,7 +42,7 @@ def refused(program: str, *options, says: tuple | list | str, out: Path | None =
     assert message.startswith("ERROR: ")
     assert "\n" not in message
     assert "Traceback" not in message
-    for words in [says] if isinstance(says, str) else says:
+    for words in says if isinstance(says, tuple | list) else [says]:
         assert str(words) in message, message
     if out is not None and out.is_dir():
         assert not [path for path in out.rglob("*") if not path.is_dir()]
