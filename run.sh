@@ -5,34 +5,32 @@
 #  e.g.: ./run.sh
 #        ./run.sh --corpus /corpora/voices --eval-corpus /corpora/emodb,/corpora/fsdd
 #        ./run.sh --recipe ../s5_r3
-# Stages: 0 data  1 make_fbank  2 train  3 extract  4 embed_utterances  5 cluster  6 evaluate
-# 7 report. Killed and started again with the same command, it goes on where it was.
+#        ./run.sh --model voices --corpus /corpora/meetings
+# Stages: 0 data  1 make_fbank  2 train  3 adapt  4 extract  5 embed_utterances  6 cluster
+# 7 evaluate  8 report. Killed and started again with the same command, it resumes where it left off.
 set -euo pipefail
 
 . "$(dirname "$0")/path.sh"
 . "$UNSPEECH_ROOT/cmd.sh"
 
-stage=0            # the first to run [integer 0 to 7]
-stop_stage=7       # the last to run [integer 0 to 7]
+stage=0            # the first to run [integer 0 to 8]
+stop_stage=8       # the last to run [integer 0 to 8]
 corpus=            # training corpus: a data directory or a folder of audio; default: a demo corpus
 recipe=            # Kaldi recipe to work on and to make i-vectors for; default: the one beside this
                    # checkout, if there is one that local/<corpus>/recipe.sh names
 eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 joins short utterances
                    # of a speaker (spoken digits, say) into some of about 3 seconds
 speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
-config=            # settings of the model and of training; default: conf/demo.yaml, in a recipe
-                   # conf/unspeech_64.yaml
+config=            # settings of the model and of training; default: conf/statistics.yaml, in a
+                   # recipe conf/unspeech_64.yaml
 max_minutes=       # upper bound of the time that training takes [number > 0]
 num_steps=         # training length in steps; default: the config's [integer >= 1]
 num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
                    # [integer 1 to 9999]
-rounds=1           # more: train again with the clusters found so far as speakers, at most so often
-                   # [integer >= 1]
-treatment=center   # of utterance embeddings before they are clustered and scored, centred on their own
-                   # corpus; see docs/treatment.md; none: as they are
-statistics_weight=1.4  # of the mean and deviation of FBANK that are put beside them for that, by
-                   # join_statistics.sh; 0: the embeddings alone
+model=             # model directory, or the name of one in python/unspeech/pretrained: do not train
+rounds=2           # of adaptation to each corpus, at most: cluster it, take clusters for contexts as
+                   # well, solve the head again; 0: no rounds; -1: no adaptation [integer >= -1]
 seed=1             # of whatever is drawn at random [integer >= 0]
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
                    # in a recipe its exp/nnet3_unspeech
@@ -48,7 +46,7 @@ overwrite=false    # make the outputs of these stages again, even if they were m
 . parse_options.sh
 [ $# -eq 0 ] || usage
 . "$UNSPEECH_ROOT/local/recipe.sh"
-config=${config:-$UNSPEECH_ROOT/conf/demo.yaml}
+config=${config:-$UNSPEECH_ROOT/conf/statistics.yaml}
 
 # The name that a corpus has in this run.
 name_of() {
@@ -124,9 +122,19 @@ keep_apart "$dir" "${source_of[@]}"
 said=$(mkdir -p "$dir/log" 2>&1) || die "$said; give another --dir"
 lock_dir "$dir/.lock" "$dir"
 
+if [ -n "$model" ]; then
+  [ -z "$recipe" ] || die "--model is not for recipes: their network learns from their own speech"
+  model=$(model_of "$model")
+  require_files "$model/final.ie.id" "$model/config.yaml"
+  config=$model/config.yaml
+  model=$(realpath "$model")
+fi
 settings="corpus ${source_of[$train]:-demo}
 config $(basename "$config") $(file_key "$config")
-seed $seed"
+seed $seed${model:+
+model $model $(cat "$model/final.ie.id")}"
+models=$dir/model
+[ -z "$model" ] || models=$model
 ! $speed_perturb || settings+=$'\nspeed_perturb true'
 if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] && ! $overwrite; then
   difference=$(differences "$settings" "$dir/run.settings")
@@ -184,84 +192,78 @@ if wanted 1; then
   done
 fi
 
-if wanted 2; then
-  train_step=(train.sh)
-  [ "$rounds" -eq 1 ] || train_step=(train_rounds.sh --rounds "$rounds")
+if wanted 2 && [ -z "$model" ]; then
   run_step 2 train "$dir/model/final.ie.id" \
-    "${train_step[@]}" --cmd "$gpu_cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
+    train.sh --nj "$nj" --cmd "$gpu_cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
     --config "${config#"$PWD/"}" --seed "$seed" \
     ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
     "$dir/data/$train_data" "$dir/model"
 fi
 
-if wanted 3; then
+# A trained head stays as it is; one that is solved is solved again for each corpus.
+adapted=false
+if [ "$rounds" -ge 0 ] && grep -q '^solve_head: true' "$config"; then adapted=true; fi
+
+# The model that embeds a corpus for clustering.
+model_for() {
+  if $adapted; then echo "$dir/adapted/$1"; else echo "$models"; fi
+}
+
+if wanted 3 && $adapted; then
   for name in "${extracted[@]}"; do
-    ivectors=$(ivectors_of "$name")
-    run_step 3 "extract $name" "$ivectors/ivector_online.scp" \
-      extract.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
-      "$dir/data/$name" "$dir/model" "$ivectors"
+    run_step 3 "adapt $name" "$dir/adapted/$name/final.ie.id" \
+      adapt.sh --nj "$nj" --cmd "$cmd" --rounds "$rounds" --seed "$seed" \
+      "$dir/data/$name" "$models" "$dir/adapted/$name"
   done
 fi
 
 if wanted 4; then
   for name in "${extracted[@]}"; do
-    run_step 4 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
-      embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
-      "$dir/data/$name" "$dir/model" "$dir/embeddings/$name"
-    [ "$treatment" != none ] || continue
-    [ "$name" != "${extracted[0]}" ] || run_step 4 make_treatment "$dir/model/treatment.npz" \
-      make_treatment.sh --cmd "$cmd" --seed "$seed" "$dir/embeddings/$name" "$dir/model"
-    run_step 4 "treat_embeddings $name" "$dir/embeddings/${name}_treated/embedding.scp" \
-      treat_embeddings.sh --cmd "$cmd" --treatment "$treatment" \
-      --domain-embeddings "$dir/embeddings/$name" \
-      "$dir/embeddings/$name" "$dir/model" "$dir/embeddings/${name}_treated"
+    ivectors=$(ivectors_of "$name")
+    run_step 4 "extract $name" "$ivectors/ivector_online.scp" \
+      extract.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
+      "$dir/data/$name" "$models" "$ivectors"
   done
 fi
-ready=
-[ "$treatment" = none ] || ready=_treated
-
-if wanted 4 && [ "$statistics_weight" != 0 ]; then
-  for name in "${extracted[@]}"; do
-    run_step 4 "describe_utterances $name" "$dir/statistics/$name/embedding.scp" \
-      describe_utterances.sh --nj "$nj" --cmd "$cmd" "$dir/data/$name" "$dir/statistics/$name"
-    run_step 4 "join_statistics $name" "$dir/embeddings/${name}_joined/embedding.scp" \
-      join_statistics.sh --cmd "$cmd" --weight "$statistics_weight" --seed "$seed" \
-      "$dir/embeddings/$name$ready" "$dir/statistics/$name" "$dir/statistics/${extracted[0]}" \
-      "$dir/embeddings/${name}_joined"
-  done
-fi
-[ "$statistics_weight" = 0 ] || ready=_joined
 
 if wanted 5; then
+  for name in "${extracted[@]}"; do
+    run_step 5 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
+      embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
+      "$dir/data/$name" "$(model_for "$name")" "$dir/embeddings/$name"
+  done
+fi
+
+if wanted 6; then
   for name in "${clustered[@]}"; do
     data=$dir/data/$name clusters=$dir/clusters/$name options=()
     ! labelled "$data/$labels" || options=(--utt2spk "$data/$labels")
     # Copies of the training speech get the speaker of the original.
     [ "$name" != "$train_data" ] || [ -z "$recipe" ] || options+=(--data "$data")
-    run_step 5 "cluster $name" "$clusters/clusters.json" \
-      cluster.sh --cmd "$cmd" "${options[@]}" "$dir/embeddings/$name$ready" "$clusters"
+    run_step 6 "cluster $name" "$clusters/clusters.json" \
+      cluster.sh --cmd "$cmd" "${options[@]}" "$dir/embeddings/$name" "$clusters"
     mapfile -t sources < <(sources_of "$name")
     for source in "${sources[@]}"; do
       clustered_data=$dir/data/$(basename "$source")_clustered
-      run_step 5 "make_clustered_data_dir $(basename "$source")" "$clustered_data/spk2utt" \
+      run_step 6 "make_clustered_data_dir $(basename "$source")" "$clustered_data/spk2utt" \
         make_clustered_data_dir.sh "$source" "$clusters" "$clustered_data"
     done
   done
 fi
 
-if wanted 6; then
+if wanted 7; then
   for name in "${scored[@]}"; do
     if [ "$name" = "$train" ] && ! labelled "$dir/data/$name/$labels"; then
       echo "$name has no speaker labels to score on"
       continue
     fi
-    run_step 6 "evaluate $name" "$dir/eval/$name/scores.json" \
+    run_step 7 "evaluate $name" "$dir/eval/$name/scores.json" \
       evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
-      "$dir/embeddings/$name$ready" "$dir/data/$name/$labels" "$dir/eval/$name"
+      "$dir/embeddings/$name" "$dir/data/$name/$labels" "$dir/eval/$name"
   done
 fi
 
-if wanted 7; then
+if wanted 8; then
   report=$dir/report.html
   if $overwrite || [ ! -e "$report" ] || [ "$dir/log/stages.jsonl" -nt "$report" ]; then
     tied python3 -m unspeech.report --dir "$dir" --out "$report"

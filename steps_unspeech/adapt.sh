@@ -47,7 +47,6 @@ solve() {
   run_jobs "$1/log/solve.log" python3 -m unspeech.solve head --model "$model" --sums "${sums[@]}" \
     --weight "$weight" ${embedding_size:+--embedding-size "$embedding_size"} \
     ${2:+--values "$work/values.scp" --clusters "$2"} --out "$1"
-  sed -n "s|^Summary: |$1: |p" "$1/log/solve.log"
 }
 
 before=
@@ -58,7 +57,9 @@ for ((round = 1; round <= rounds; round++)); do
     --values "$work/values.scp" --ark "$dir/embedding.ark"
   gold=(${before:+--utt2spk "$before/utt2spk"})
   "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" --outliers nearest "${gold[@]}" \
-    --overwrite true "$dir/embedding.scp" "$dir/clusters"
+    --overwrite true "$dir/embedding.scp" "$dir/clusters" > "$dir/log/clusters.log"
+  echo "Round $round: $(awk -F '[:,]' '/"clusters"/ { print $2 + 0; exit }' \
+    "$dir/clusters/clusters.json") clusters"
   if [ -n "$before" ]; then
     ari=$(awk -F '[:,]' '/"ari"/ { print $2 + 0 }' "$dir/clusters/scores.json")
     echo "Round $round clusters as the one before with an adjusted Rand index of $ari"
@@ -67,6 +68,7 @@ for ((round = 1; round <= rounds; round++)); do
   before=$dir/clusters
 done
 solve "$new" ${before:+"$before"}
+sed -n "s|^Summary: |$new: |p" "$new/log/solve.log"
 require_files "$new/model.weights.h5" "$new/final.ie.id"
 finish_step "$new/final.ie.id"
 rm -rf "$work" "$new"/rounds/*/embedding.*

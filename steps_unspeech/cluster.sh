@@ -27,7 +27,7 @@ metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean|ci
 normalize=false    # scale vectors to unit length with those, too
 half_index=-1      # take of each vector the values from this index on; -1: all [integer >= -1]
 algorithm=auto     # auto: by the number of utterances [auto|exact|approximate]
-outliers=own       # a speaker each, the nearest cluster, or none [own|nearest|leave-out]
+outliers=nearest   # a speaker each, the nearest cluster, or none [own|nearest|leave-out]
 seed=1             # of whatever is drawn at random [integer >= 0]
 overwrite=false    # cluster again, even if it was done otherwise
 

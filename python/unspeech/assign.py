@@ -134,7 +134,7 @@ def main() -> None:
         default=0.0,
         help="an utterance whose probability is lower is an outlier",
     )
-    add_outliers_option(parser)
+    add_outliers_option(parser, "own")
     add_threads_option(parser)
     options = parser.parse_args()
 

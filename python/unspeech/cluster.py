@@ -186,7 +186,7 @@ def main() -> None:
     )
     parser.add_argument("--n-clusters", type=COUNT, default=42, help="for kmeans")
     add_algorithm_options(parser)
-    add_outliers_option(parser)
+    add_outliers_option(parser, "nearest")
     options = parser.parse_args()
 
     print(f"Clustering {options.embeddings}, seed {options.seed}", flush=True)

@@ -37,11 +37,11 @@ def clusters_parser(description: str) -> OptionParser:
     return parser
 
 
-def add_outliers_option(parser: OptionParser) -> None:
+def add_outliers_option(parser: OptionParser, default: str) -> None:
     parser.add_argument(
         "--outliers",
         choices=FATES,
-        default="own",
+        default=default,
         help="a speaker each, the nearest cluster, or left out",
     )
 
@@ -182,16 +182,17 @@ def settle_outliers(
         clusters: {utterance: speaker}.
         outliers: {outlier: nearest cluster}, see `read_outliers`.
         fate: "own" leaves `clusters` as they are, where each is a speaker of its own; "nearest"
-            gives it the nearest cluster, "leave-out" drops it.
+            gives it the nearest cluster, if there is any; "leave-out" drops it.
         source: where the clusters come from, for the error message.
     Raises:
-        UnspeechError: when there is no cluster to join, or nobody would be left.
+        UnspeechError: when nobody would be left.
     """
     if fate == "own":
         return dict(clusters)
     inliers = {u: name for u, name in clusters.items() if u not in outliers}
     if fate == "nearest":
-        inliers |= {u: nearest for u, nearest in outliers.items() if nearest != NOWHERE}
+        # Without any cluster there is none to join.
+        inliers |= {u: clusters[u] if n == NOWHERE else n for u, n in outliers.items()}
     if not inliers:
         raise UnspeechError(
             f"{source}: every utterance is an outlier; use --outliers own, or settings for smaller "

@@ -114,12 +114,12 @@ def solve(options) -> None:
     network = stored_arrays(options.model)
     write_head(out, head, options.model / WEIGHTS)
     made = write_id(out, network)
-    report = f"Solved a head of {head.dim} of {len(head.mean)} directions from "
-    report += f"{sums.utterances} utterances"
-    if len(sums.pairs) > 1:
+    report = f"Solved a head of {head.dim} of {len(head.mean)} directions from {sums.utterances} "
+    report += "utterances"
+    if options.out is None and len(sums.pairs) > 1:
         loss, found = tell_apart(head, sums.pairs)
         report += f"; {100 * found:.1f} % of {len(sums.pairs)} recordings are found by one window"
-        if options.out is None and config.embedding_transformation == NAME:
+        if config.embedding_transformation == NAME:
             seconds = time.monotonic() - started + options.seconds
             write_log(out / "train_log.jsonl", loss, found, sums, seconds)
     print(f"Summary: {report}. Model {made} is in {out}")
