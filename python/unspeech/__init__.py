@@ -1,5 +1,8 @@
 """Unspeech for Kaldi: embeddings of speaker and channel context, learnt from raw speech.
 
+    from unspeech import load_model
+    vector = load_model("voices-so762").embed("a.wav")
+
 B. Milde and C. Biemann, "Unspeech: Unsupervised Speech Context Embeddings", Interspeech 2018.
 
 Data flows one way and the modules stand in that order; none imports one further down:
@@ -8,3 +11,12 @@ Data flows one way and the modules stand in that order; none imports one further
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # Loaded when it is asked for: the programs of the steps start quicker without it.
+    if name == "load_model":
+        from unspeech.api import load_model
+
+        return load_model
+    raise AttributeError(f"module 'unspeech' has no attribute '{name}'")

@@ -92,6 +92,12 @@ def read_fbank_config(path: str | Path) -> dict[str, bool | int | float | str]:
     return options
 
 
+def published_options(dim: int) -> dict[str, bool | int | float | str]:
+    """The options of `conf/fbank.conf`: Kaldi's defaults, with another number of mel bins."""
+    options = {name: default for name, (_, default, _) in _OPTIONS.items()}
+    return options | {"num-mel-bins": dim}
+
+
 def _native_settings(options: dict) -> kaldi_native_fbank.FbankOptions:
     settings = kaldi_native_fbank.FbankOptions()
     for name, (attribute, *_) in _OPTIONS.items():

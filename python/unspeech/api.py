@@ -1,0 +1,137 @@
+"""Embeddings in Python: audio in, vectors out.
+
+    from unspeech import load_model
+
+    model = load_model("voices-so762")       # by name, or a model directory
+    vector = model.embed("a.wav")            # (dim,), unit length
+    vectors = model.embed(["a.wav", "b.flac", (samples, 8000)])   # (3, dim)
+    similarity = vectors[0] @ vectors[1]     # a cosine
+
+Vectors of one model can be compared with each other and with no others.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from unspeech.audio_file import decode
+from unspeech.config import Config
+from unspeech.embed import row_maker
+from unspeech.errors import UnspeechError
+from unspeech.fbank import dithered, native_fbank, published_options
+from unspeech.model_dir import config_of
+from unspeech.rows import RowOptions
+from unspeech.statistics import NAME
+
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+Audio = str | Path | tuple[np.ndarray, int]  # a file, or (samples,) in [-1, 1] and their rate in Hz
+_SEED = 1  # of the dither, as in steps_unspeech/make_fbank.sh
+
+
+class Model:
+    """A trained model that takes audio.
+
+    Attributes:
+        config: its settings.
+        dim: of an embedding.
+
+    Args:
+        directory: of the model.
+    Raises:
+        UnspeechError: when it holds no complete model.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self._directory = Path(directory)
+        self.config: Config = config_of(self._directory)
+        self._vectors = row_maker(self._directory, self._options(), self._network)
+        silence = np.zeros((self.config.window_length, self.config.input_size), np.float32)
+        self.dim = len(self._embed(silence))
+
+    @property
+    def _network(self) -> bool:
+        return self.config.embedding_transformation != NAME
+
+    def _options(self, **options) -> RowOptions:
+        options.setdefault("genfeat_stride", max(1, self.config.window_length // 2))
+        return RowOptions(**options)
+
+    def embed(self, audio: Audio | list[Audio]) -> np.ndarray:
+        """Embed recordings, each as a whole.
+
+        Args:
+            audio: a file of any format that libsndfile reads; or (samples,) floats in [-1, 1] and
+                their rate in Hz; or a list of these. Of several channels, the first one counts.
+                Other rates than 16,000 Hz are resampled.
+        Returns:
+            (dim,) float32 of unit length; of a list, (recordings, dim).
+        Raises:
+            UnspeechError: naming the recording that cannot be used.
+        """
+        if isinstance(audio, list):
+            return np.stack([self.embed(each) for each in audio])
+        return self._embed(self.features(audio))
+
+    def rows(self, audio: Audio, period: int = 10, **options) -> np.ndarray:
+        """Embed a recording over time, as `steps_unspeech/extract.sh` does.
+
+        Args:
+            audio: as of `embed`.
+            period: frames, of 10 ms, from one row to the next.
+            options: fields of `rows.RowOptions`, such as `causal=True` or `average="running"`.
+        Returns:
+            (ceil(frames / period), dim) float32.
+        """
+        stride = period * self.config.input_rate // 100
+        maker = row_maker(
+            self._directory, self._options(genfeat_stride=stride, **options), self._network
+        )
+        ((_, rows),) = maker.rows([("", self.features(audio))], {})
+        return rows
+
+    def features(self, audio: Audio) -> np.ndarray:
+        """What the model takes of a recording: (frames, feat_size) log-FBANK, 100 a second."""
+        name = f"array of {len(audio[0])} samples" if isinstance(audio, tuple) else str(audio)
+        if not isinstance(audio, tuple) and not Path(audio).is_file():
+            raise UnspeechError(f"{name}: no such file")
+        try:
+            samples, rate = audio if isinstance(audio, tuple) else decode(Path(audio))[:2]
+        except ValueError as error:
+            raise UnspeechError(f"{name}: {error}") from None
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1 or not np.isfinite(samples).all() or rate < 1:
+            raise UnspeechError(f"{name}: expected (samples,) finite numbers, and a rate in Hz")
+        if rate != self.config.sample_rate:
+            samples = soxr.resample(samples, rate, self.config.sample_rate)
+        if self.config.end_to_end:
+            return samples[:, None]
+        options = published_options(self.config.feat_size)
+        wave = dithered("", samples, options["dither"], _SEED)
+        ((_, features),) = native_fbank([("", wave)], options)
+        if not len(features):
+            raise UnspeechError(f"{name}: shorter than a frame of {options['frame-length']:g} ms")
+        return features
+
+    def _embed(self, features: np.ndarray) -> np.ndarray:
+        ((_, vector),) = self._vectors.vectors([("", features)])
+        return vector
+
+
+def load_model(name: str | Path) -> Model:
+    """Load a model.
+
+    Args:
+        name: a model directory, or the name of a model that is part of the package.
+    Raises:
+        UnspeechError: when there is no such model, saying which there are.
+    """
+    directory = Path(name)
+    if not directory.exists() and (PRETRAINED / directory).is_dir():
+        directory = PRETRAINED / directory
+    if not directory.is_dir():
+        known = ", ".join(sorted(path.name for path in PRETRAINED.glob("*/")))
+        raise UnspeechError(
+            f"{name}: no model directory, and no model of this name; known: {known}"
+        )
+    return Model(directory)
