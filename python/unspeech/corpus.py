@@ -107,7 +107,7 @@ def _absolute_audio(recording: str, entry: str, data: Path) -> str:
     if is_pipe(entry):
         return entry
     try:
-        return str(find_file(entry, data).absolute())
+        return os.path.join(os.getcwd(), find_file(entry, data))
     except ValueError as error:
         raise UnspeechError(
             f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or remove "
@@ -120,7 +120,7 @@ def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
     if is_pipe(entry):
         return entry
     try:
-        return f"{find_file(file, data).absolute()}{place}"
+        return os.path.join(os.getcwd(), find_file(file, data)) + place
     except ValueError as error:
         raise UnspeechError(
             f"{data / 'feats.scp'}: utterance '{utterance}': {error}; make the features again"
