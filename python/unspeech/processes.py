@@ -3,7 +3,7 @@
     python3 -m unspeech.processes <command> [<argument> …]
 
 runs a command and all that it starts, the programs of pipes in `wav.scp` too, and ends them when
-the script that called it ends, however; `tied` in functions.sh.
+the script that called it ends, however; `tied` in jobs.sh.
 """
 
 import ctypes
