@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-GRACE = 5.0  # seconds: a runner of jobs cancels them before it ends
+GRACE = 10.0  # seconds: a runner of jobs cancels them before it ends
 _PR_SET_PDEATHSIG = 1
 
 
