@@ -1,69 +1,78 @@
-"""How long the checks of a large data directory take: reading, checking and importing its tables.
+"""Measure what a step checks of a large data directory before and after its work.
 
-    . ./path.sh; python3 tests/bench/checks.py --utterances 1000000
+    python3 tests/bench/checks.py --utterances 1000000
 
-Makes a data directory of so many lines in utt2spk, wav.scp, segments and text (transcripts of 12
-words), and prints the seconds of each reader and of the whole import, written files included.
+makes a data directory of so many utterances, whose `wav.scp` names a file each (empty ones) and
+whose `feats.scp` points into 32 archives, and calls what every step calls: begin_step with both as
+inputs (keys), split_scp, same_utterances, finish_step, and begin_step again on the complete output.
 """
 
-import resource
+import argparse
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from unspeech.audio import read_segments
-from unspeech.audio_file import wav_bytes
-from unspeech.corpus import make_data_dir, read_data_dir
-from unspeech.errors import run_program
-from unspeech.limits import COUNT
-from unspeech.options import OptionParser
-from unspeech.tables import read_table
-
-
-def make(data: Path, utterances: int) -> None:
-    """A data directory of so many utterances, each from a recording of its own."""
-    data.mkdir()
-    (data / "a.wav").write_bytes(wav_bytes(np.zeros(16000, np.int16), 16000))
-    words = "the quick brown fox jumps over the lazy dog again and again"
-    lines = {
-        "wav.scp": "rec{0:09d} a.wav\n",
-        "segments": "spk{1:06d}-{0:09d} rec{0:09d} 0.00 0.50\n",
-        "utt2spk": "spk{1:06d}-{0:09d} spk{1:06d}\n",
-        "text": "spk{1:06d}-{0:09d} " + words + "\n",
-    }
-    for name, line in lines.items():
-        with (data / name).open("w") as file:
-            file.writelines(line.format(i, i // 100) for i in range(utterances))
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+set -euo pipefail
+. "{root}/path.sh"
+{line}
+"""
+STEPS = {
+    "begin_step, keys of wav.scp and feats.scp": "begin_step out/feats.scp seed=1 -- data/wav.scp "
+    "data/feats.scp -- out/feats.ark",
+    "split_scp into 32": "split_scp data/feats.scp 32 out/split > /dev/null",
+    "same_utterances": "cp data/feats.scp out; same_utterances out/feats.scp data/wav.scp "
+    "out/feats.scp",
+    "finish_step": "finish_step out/feats.scp",
+    "begin_step, complete already": "begin_step out/feats.scp seed=1 -- data/wav.scp "
+    "data/feats.scp -- out/feats.ark",
+}
 
 
-def timed(what: str, work: Callable[[], object]) -> None:
-    """Print the seconds of some work, and those that the processor was busy with it."""
-    began, busy = time.perf_counter(), time.process_time()
-    work()
-    took, busy = time.perf_counter() - began, time.process_time() - busy
-    print(f"{what:<24}{took:8.1f} s, {busy:6.1f} s of a processor", flush=True)
+def make_data(place: Path, count: int) -> None:
+    """Names as those of a corpus of talks; audio in folders of a thousand files."""
+    names = [f"talk{n // 1000:05d}-utt{n:08d}" for n in range(count)]
+    (place / "data").mkdir()
+    for n, name in enumerate(names):
+        folder = place / f"audio/{n // 1000:05d}"
+        if n % 1000 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{name}.wav").touch()
+    for archive in range(32):
+        with (place / f"data/feats.{archive}.ark").open("wb") as file:
+            file.truncate(count * 1000)
+    wav = (f"{name} {place}/audio/{n // 1000:05d}/{name}.wav\n" for n, name in enumerate(names))
+    (place / "data/wav.scp").write_text("".join(wav))
+    feats = (
+        f"{name} {place}/data/feats.{n * 32 // count}.ark:{n * 900}\n"
+        for n, name in enumerate(names)
+    )
+    (place / "data/feats.scp").write_text("".join(feats))
 
 
 def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("--utterances", type=COUNT, default=1_000_000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--utterances", type=int, default=1_000_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data")
-        make(data, options.utterances)
-        for name in ("utt2spk", "wav.scp", "segments"):
-            timed(name, lambda name=name: read_table(data / name))
-        timed("text", lambda: read_table(data / "text", empty_values=True))
-        recordings = read_table(data / "wav.scp")
-        timed("segments, their times", lambda: read_segments(data, recordings))
-        timed("all checks", lambda: read_data_dir(data))
-        timed("import, with writing", lambda: make_data_dir(data, Path(folder, "out")))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{options.utterances:,} utterances, {memory} MB at most")
+        place = Path(folder)
+        started = time.monotonic()
+        make_data(place, options.utterances)
+        print(f"making the data directory: {time.monotonic() - started:.1f} s", flush=True)
+        total = 0.0
+        for what, line in STEPS.items():
+            started = time.monotonic()
+            script = SCRIPT.format(root=ROOT, line=line)
+            subprocess.run(["bash", "-c", script], cwd=place, check=True)
+            seconds = time.monotonic() - started
+            total += seconds
+            print(f"{what}: {seconds:.1f} s", flush=True)
+        print(f"{options.utterances} utterances, in all: {total:.1f} s")
 
 
 if __name__ == "__main__":
-    run_program(main)
+    main()
