@@ -89,9 +89,8 @@ def test_the_best_model_on_heldout_recordings_is_kept(tiny_data, tmp_path):
 
 
 def test_a_loss_that_is_no_longer_finite_ends_training(tiny_data, tmp_path):
-    message = call_fails(
-        "train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(learn_rate=1)
-    )
+    options = tiny_options(learn_rate=1, embedding_transformation="Vgg16")
+    message = call_fails("train", "--data", tiny_data, "--dir", tmp_path, *options)
     assert "the loss is no longer finite at step" in message
     assert "smaller learn_rate" in message
 
@@ -140,7 +139,7 @@ def test_xla_computes_the_same(tiny_data, tmp_path):
         np.testing.assert_allclose(reports(compiled, value), reports(plain, value), rtol=1e-4)
 
 
-@pytest.mark.parametrize("encoder", [TINY["embedding_transformation"]])
+@pytest.mark.parametrize("encoder", ["Vgg16"])
 def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_data, tmp_path):
     settings = {"embedding_transformation": encoder, "num_steps": 10, "window_length": 18}
     settings |= {"window_neg_length": 18}
@@ -200,7 +199,17 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
         (["--batch_size", "1"], "batch_size is 1; at least 2"),
         (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
         (["--objective", "none"], "objective: there is no 'none'"),
-        (["--window_length", "8", "--window_neg_length", "8"], "cannot take windows of 8 frames"),
+        (
+            [
+                "--window_length",
+                "8",
+                "--window_neg_length",
+                "8",
+                "--embedding_transformation",
+                "Vgg16",
+            ],
+            "cannot take windows of 8 frames",
+        ),
         (["--window_length", "32"], "set tied_embeddings_transforms to false"),
         (["--dropout_keep_prob", "0"], r"dropout_keep_prob must lie in (0, 1]"),
         (["--window_length", "64", "--window_neg_length", "64"], "only 0 of 24 recordings"),
