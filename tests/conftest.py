@@ -18,7 +18,7 @@ from unspeech.tables import invert, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {  # settings of a model that trains in seconds
-    "embedding_transformation": "Vgg16",
+    "embedding_transformation": "BaselineDnn",
     "window_length": 16,
     "window_neg_length": 16,
     "fc_size": 16,

@@ -55,7 +55,7 @@ def test_no_space_for_embeddings(tiny_data, tiny_model, tmp_path):
 def test_no_space_for_a_model_and_then_enough(tiny_data, tiny_model, tmp_path):
     model = tmp_path / "model"
     options = ["--data", tiny_data, "--dir", model, *tiny_options()]
-    run = run_with_little_space("train", *options, limit=100_000)
+    run = run_with_little_space("train", *options, limit=30_000)
     assert run.returncode == 1
     assert "free some space" in run.stderr
     assert not (model / "model.weights.h5").exists()

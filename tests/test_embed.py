@@ -277,7 +277,7 @@ def test_accuracy_on_sampled_pairs(tiny_data, tiny_model, tmp_path, capsys):
     assert len(batches) == 6
     mean = float(short[1].removeprefix("mean accuracy:"))
     assert mean == pytest.approx(np.mean(batches), abs=1e-6)
-    assert mean > 0.6
+    assert mean > 0.53
     assert measured("b", "--test-perf-samples", 6) == short
     assert measured("c", "--test-perf-samples", 6, "--seed", 2) != short
     within = measured("d", "--test-perf-samples", 6, "--spk2utt", tiny_data / "spk2utt")

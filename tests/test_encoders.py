@@ -158,6 +158,7 @@ def test_batch_normalization_learns_averages_and_goes_on_from_a_checkpoint(
     tiny_data, tmp_path, brief
 ):
     options = {"batch_normalization": "true", "batch_normalization_decay": 0.5}
+    options["embedding_transformation"] = "Vgg16"
     options["steps_per_checkpoint"] = 2
     for steps in (2, 4):
         arguments = tiny_options(num_steps=steps, **options)

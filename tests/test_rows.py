@@ -458,7 +458,10 @@ def test_step_with_kaldis_options(tiny_model, tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--average", "mean"], "--average is none, running, utterance or speaker, not 'mean'"),
+        (
+            ["--average", "mean"],
+            "--average takes none or running or utterance or speaker, not 'mean'",
+        ),
         (["--utts-per-spk-max", "2"], "--utts-per-spk-max is for --average running or speaker"),
         (["--normalize-rows", "true"], "row_statistics.yaml: no such file; make it with python3"),
         (["--average", "speaker"], "utt2spk: no such file"),

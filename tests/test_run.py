@@ -19,6 +19,7 @@ from unspeech.tables import read_table, write_table
 
 RATE = 16000
 SETTINGS = TINY | {"normalize_input": True, "embedding_transformation": "BaselineDnn"}
+SETTINGS |= {"num_steps": 10}
 
 
 def write_corpus(corpus: Path, speakers: int, utterances: int) -> Path:
@@ -54,7 +55,7 @@ def place(tmp_path_factory) -> Path:
 
 def command(place: Path, *options) -> list:
     corpora = ["--corpus", "corpora/train", "--eval-corpus", "corpora/test"]
-    return [place / "run.sh", *corpora, "--config", "tiny.yaml", *map(str, options)]
+    return [place / "run.sh", *corpora, "--config", "tiny.yaml", "--nj", 1, *map(str, options)]
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +137,10 @@ def test_longer_training_goes_on(place, finished):
     directory, _ = finished
     longer = place / "exp/longer"
     shutil.copytree(directory, longer)
-    options = ("--dir", "exp/longer", "--num-steps", "35", "--stage", 2, "--stop-stage", 2)
+    options = ("--dir", "exp/longer", "--num-steps", "15", "--stage", 2, "--stop-stage", 2)
     result = run(*command(place, *options), cwd=place, KALDI_ROOT="")
     assert result.returncode == 0, result.stderr
-    assert "Going on from step 30" in (longer / "model/log/train.log").read_text()
+    assert "Going on from step 10" in (longer / "model/log/train.log").read_text()
     old, new = (path / "model/final.ie.id" for path in (directory, longer))
     assert old.read_text() != new.read_text()
 

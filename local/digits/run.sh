@@ -15,10 +15,10 @@ set -euo pipefail
 
 corpus=            # spoken digits: a Kaldi data directory with text and utt2spk, or a folder of
                    # files called <digit>_<speaker>_<number>.wav
-stage=0
-nj=2               # jobs; never more than a data directory has speakers
-folds=3
-seed=1             # of the folds, of Unspeech and of the networks
+stage=0            # the first to run [integer 0 to 5]
+nj=2               # jobs; never more than a data directory has speakers [integer 1 to 9999]
+folds=3            # parts of the speakers, each of which is tested on once [integer >= 2]
+seed=1             # of the folds, of Unspeech and of the networks [integer >= 0]
 dir=exp/digits     # everything is in here
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 overwrite=false    # forget what is there

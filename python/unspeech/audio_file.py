@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -22,7 +21,7 @@ _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never
 
 
 def decode(
-    file: Path | BinaryIO, choose: Callable[[int], int | slice] = lambda count: 0
+    file: str | BinaryIO, choose: Callable[[int], int | slice] = lambda count: 0
 ) -> tuple[np.ndarray, int, int]:
     """Decode an audio file, or a channel of it.
 
@@ -71,7 +70,7 @@ _UNKNOWN_LENGTH = 1 << 48  # frames; libsndfile gives the largest integer where 
 _LOUDEST = 10  # a float file with more is scaled otherwise, or is no audio
 
 
-def _too_few_bytes(file: Path | BinaryIO, log: str, declared: int) -> bool:
+def _too_few_bytes(file: str | BinaryIO, log: str, declared: int) -> bool:
     """Whether libsndfile has put right the size of the samples in a header.
 
     A header that was written before the size was known, to a pipe, has nearly the largest number
@@ -87,13 +86,13 @@ _SIZE_IN_LOG = re.compile(
 _STREAMED = 0x7FFF0000
 
 
-def _too_few_samples(file: Path | BinaryIO, log: str, declared: int) -> bool:
+def _too_few_samples(file: str | BinaryIO, log: str, declared: int) -> bool:
     """Whether a NIST SPHERE file has fewer samples than its header says."""
     count = re.search(rb"sample_count -i (\d+)", _read_part(file, 0, 1024))
     return count is not None and int(count[1]) > declared
 
 
-def _without_last_page(file: Path | BinaryIO, log: str, declared: int) -> bool:
+def _without_last_page(file: str | BinaryIO, log: str, declared: int) -> bool:
     """Whether an Ogg file ends before the end of its stream, or within a page.
 
     Source: RFC 3533, section 6: the 6th byte of a page has flags, the 27th the number of its
@@ -114,10 +113,10 @@ _CUT_SHORT = dict.fromkeys(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"),
 _CUT_SHORT |= {"NIST": _too_few_samples, "OGG": _without_last_page}
 
 
-def _read_part(file: Path | BinaryIO, begin: int, size: int = -1) -> bytes:
+def _read_part(file: str | BinaryIO, begin: int, size: int = -1) -> bytes:
     """Bytes of a file from a place on; a negative one is counted from the end."""
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
+    if isinstance(file, str):
+        with open(file, "rb") as opened:
             return _read_part(opened, begin, size)
     length = file.seek(0, io.SEEK_END)
     file.seek(max(0, length + begin) if begin < 0 else begin)
@@ -136,7 +135,7 @@ def main() -> None:
     parser.add_argument(
         "--channel", type=Number(int, "[0, inf)"), help="from 0; all if it is left out"
     )
-    parser.add_argument("file", type=Path, help="audio file of any kind")
+    parser.add_argument("file", help="audio file of any kind")
     options = parser.parse_args()
 
     def choose(count: int) -> int | slice:

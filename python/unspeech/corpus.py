@@ -139,7 +139,7 @@ def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
     if is_pipe(file):
         return entry
     try:
-        return f"{find_file(file, data).absolute()}{entry.removeprefix(file)}"
+        return os.path.join(os.getcwd(), find_file(file, data)) + entry.removeprefix(file)
     except ValueError as error:
         raise UnspeechError(
             f"{data / 'feats.scp'}: utterance '{utterance}': {error}; make the features again"

@@ -3,12 +3,8 @@
 import json
 import re
 import stat
-import zipfile
-import zlib
 from pathlib import Path
 from typing import BinaryIO
-
-import numpy as np
 
 from unspeech.errors import UnspeechError
 
@@ -89,19 +85,6 @@ def read_json(path: str | Path) -> dict:
     if not isinstance(content, dict):
         raise UnspeechError(f"{path}: not a JSON object; make it again")
     return content
-
-
-def load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that numpy's `savez` wrote.
-
-    Raises:
-        UnspeechError: when it is missing or damaged.
-    """
-    try:
-        with open_file(path) as file, np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnspeechError(f"{path}: damaged ({error}); make it again") from None
 
 
 def utterance_file(directory: Path, utterance: str, suffix: str) -> Path:

@@ -10,6 +10,8 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from unspeech.errors import UnspeechError, run_program
@@ -61,12 +63,11 @@ def file_key(path: str | Path) -> str:
     path = Path(path)
     digest = hashlib.md5(usedforsecurity=False)
     if path.name.endswith(ARCHIVES):
-        digest.update(_size_and_time(os.fsencode(path), path.parent))
+        digest.update(_sizes_and_times([os.fsencode(path)], path.parent))
         return digest.hexdigest()
     digest.update(_contents(path))
     if path.suffix == ".scp":
-        for file in sorted(files_behind(path)):
-            digest.update(_size_and_time(file, path.parent))
+        digest.update(_sizes_and_times(files_behind(path), path.parent))
     elif path.name == "segments" and (path.parent / "wav.scp").exists():
         digest.update(file_key(path.parent / "wav.scp").encode())
     return digest.hexdigest()
@@ -74,8 +75,8 @@ def file_key(path: str | Path) -> str:
 
 def what_is_missing(scp: Path) -> str | None:
     """Say in words which file an scp names in vain: it is gone, or ends before the last entry."""
-    for file, offset in files_behind(scp).items():
-        status = _status(file, scp.parent)
+    files = files_behind(scp)
+    for (file, offset), status in zip(files.items(), _status(files, scp.parent), strict=True):
         if status is None:
             return f"{os.fsdecode(file)}, which {scp} names, is gone"
         if status.st_size <= offset:
@@ -92,20 +93,28 @@ def _contents(path: Path) -> bytes:
         raise UnspeechError(f"{path}: cannot be read: {error.strerror}; correct that") from None
 
 
-def _status(file: bytes, folder: Path) -> os.stat_result | None:
-    """Of a file whose name is relative to where we are or, as in a data directory, to a folder."""
-    for name in (file, os.path.join(os.fsencode(folder), file)):
+def _status(files: Iterable[bytes], folder: Path) -> Iterator[os.stat_result | None]:
+    """Of files whose names are relative to where we are or, as in a data directory, to a folder.
+
+    There may be millions of them: this is where the time goes.
+    """
+    beside = os.fsencode(folder)
+    for file in files:
         try:
-            return os.stat(name)
+            yield os.stat(file)
         except OSError:
-            continue
-    return None
+            try:
+                yield os.stat(os.path.join(beside, file))
+            except OSError:
+                yield None
 
 
-def _size_and_time(file: bytes, folder: Path) -> bytes:
-    status = _status(file, folder)
-    seen = f"{status.st_size} {status.st_mtime_ns}" if status else "gone"
-    return file + f" {seen}\n".encode()
+def _sizes_and_times(files: Collection[bytes], folder: Path) -> bytes:
+    seen = (
+        f" {status.st_size} {status.st_mtime_ns}\n".encode() if status else b" gone\n"
+        for status in _status(files, folder)
+    )
+    return b"".join(chain.from_iterable(zip(files, seen, strict=True)))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python3 -m unspeech.processes <command> [<argument> …]
 
 runs a command and all that it starts, the programs of pipes in `wav.scp` too, and ends them when
-the script that called it ends, however; `tied` in functions.sh.
+the script that called it ends, however; `tied` in jobs.sh.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-GRACE = 5.0  # seconds: a runner of jobs cancels them before it ends
+GRACE = 10.0  # seconds: a runner of jobs cancels them before it ends
 _PR_SET_PDEATHSIG = 1
 
 

@@ -49,7 +49,7 @@ lock_dir() {
     flock -w "$seconds" "$unspeech_lock" ||
       die "another call is at work in $2: $(cat "$1"); wait for it, or give another directory"
   fi
-  echo "$0, process $$ on $(hostname)" > "$1"
+  echo "$0, process $$ on $HOSTNAME" > "$1"
 }
 
 # begin_step <last-output> [name=value | --name value ...] [-- input ... [-- other-output ...]]

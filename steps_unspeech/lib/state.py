@@ -104,8 +104,10 @@ class Step:
         return self.beside("done")
 
     def work_has_begun(self) -> bool:
-        """Whether a job has ended well, or training has come to a checkpoint."""
-        folders = [self.done] if self.whole else [self.done, self.output.parent / "checkpoints"]
+        """Whether a job has ended well, or training has come to a checkpoint or a round."""
+        folders = [self.done]
+        if not self.whole:
+            folders += [self.output.parent / name for name in ("checkpoints", "rounds")]
         return any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     def what_is_wrong(self, made: Origin) -> str | None:
@@ -211,6 +213,9 @@ def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
         difference = now.differences(making, free)
         if difference and step.work_has_begun():
             raise UnspeechError(f"{step.output} was begun otherwise: {difference}; {AGAIN}")
+        if difference and not step.whole:
+            for file in making.outputs:  # such as a config.yaml that training has refused
+                remove(file)
         now.before = making.own
 
     for file in now.outputs:

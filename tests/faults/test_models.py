@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import call, tiny_options, voices, write_features
+from test_disk import run_with_little_space
 
 from faults.helper import accepted, make_special, refused
 from unspeech.archives import iterate_arrays
@@ -308,3 +309,20 @@ def test_sound_model_embeds(data, model):
     accepted("embed", *embed(data, model))
     vectors = dict(iterate_arrays(model.parent / "out/e.scp"))
     assert len(vectors) == 9
+
+
+def test_a_disk_that_fills_up_during_a_checkpoint(data, trained, tmp_path):
+    model = tmp_path / "model"
+    weights = (trained / "checkpoints/best.weights.h5").stat().st_size
+    (checkpoint,) = (trained / "checkpoints").glob("ckpt-6.data-*")
+    limit = (weights + checkpoint.stat().st_size) // 2
+    assert weights < limit < checkpoint.stat().st_size
+    run = run_with_little_space("train", *train(data, model), limit=limit)
+    assert run.returncode == 1
+    (line,) = (line for line in run.stderr.splitlines() if line.startswith("ERROR: "))
+    assert f"{model}/checkpoints: the checkpoint of step 2 cannot be written" in line
+    assert "free some space" in line
+    assert "Traceback" not in run.stderr
+    assert not (model / ID).exists()
+    accepted("train", *train(data, model))
+    assert (model / ID).read_text() == (trained / ID).read_text()

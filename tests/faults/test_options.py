@@ -99,7 +99,7 @@ SETTINGS = {
     "initial_scale": ("0", "nan"),
     "margin": ("nan",),
     "augment_noise": ("1.5", "nan"),
-    "tied_embeddings_transforms": ("maybe", "1"),
+    "tied_embeddings_transforms": ("maybe", "2"),
 }
 PAIRS = [(name, value) for name, values in SETTINGS.items() for value in values]
 
@@ -130,7 +130,7 @@ FILES = {
     "no YAML": (b"seed: [1\nfoo: }\n", "not valid YAML"),
     "brackets": (b"[" * 5000, "not valid YAML"),
     "several values": (b"seed: [1, 2]\n", "seed takes one value"),
-    "nothing": (b"seed:\n", "seed takes an integer"),
+    "nothing": (b"seed:\n", "seed has no value"),
     "an unknown one": (b"sead: 1\n", "unknown setting 'sead'"),
     "an object": (b"seed: !!python/object/apply:os.system ['touch executed']\n", "not valid YAML"),
 }

@@ -544,6 +544,36 @@ def test_a_killed_replacement_goes_on(place):
     assert not [path for path in place.rglob("*") if path.name.endswith(".replaced")]
 
 
+TRAINER = """#!/usr/bin/env bash
+set -e
+[ ! -e fail ]
+mkdir -p out/checkpoints
+[ -e out/checkpoints/checkpoint ] && echo "goes on" >> trained || echo "begins" >> trained
+for name in config.yaml model.weights.h5 final.ie.id checkpoints/checkpoint; do
+  echo "$RANDOM $*" > "out/$name"
+done
+"""
+
+
+def test_a_model_stays_until_another_is_trained(place):
+    words = ["--cmd", write_script(place / "trainer", TRAINER), "feats", "out"]
+    done("train", *words, cwd=place)
+    old = files_of(place / "out")
+    (place / "out/notes").write_text("precious\n")
+    (place / "fail").touch()
+    assert step("train", "--overwrite", "true", "--seed", 2, *words, cwd=place).returncode == 1
+    assert "complete already" in done("train", *words, cwd=place)
+    assert files_of(place / "out") == old | {"notes": b"precious\n"}
+    (place / "fail").unlink()
+    done("train", "--num-steps", 9, *words, cwd=place)
+    done("train", "--overwrite", "true", "--seed", 2, *words, cwd=place)
+    assert (place / "trained").read_text().split("\n")[:3] == ["begins", "goes on", "begins"]
+    new = files_of(place / "out")
+    assert new.keys() == old.keys() | {"notes"}
+    assert new["model.weights.h5"] != old["model.weights.h5"]
+    assert not [path for path in place.rglob("*") if path.name.endswith(".replaced")]
+
+
 def test_overwriting_removes_its_own_files_only(place):
     assert fbank(place).returncode == 0
     for name in ("data/notes", "data/data/notes", "data/log/notes"):
@@ -578,6 +608,23 @@ def test_nothing_is_recorded_of_a_call_that_did_no_work(place):
     assert fbank(place, "--fbank-config", bad).returncode == 1
     result = fbank(place)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_config_that_training_refuses_is_not_in_the_way(place):
+    """What a job wrote before it failed goes, as long as no work stands behind it."""
+    write_script(place / "refuse", '#!/bin/sh\necho "fc_size: -3" > out/config.yaml\nexit 1\n')
+    words = ["--cmd", place / "refuse", "feats", "out"]
+    step("train", "--train-opts", "--fc-size -3", *words, cwd=place)
+    assert (place / "out/config.yaml").exists()
+    write_script(place / "refuse", "#!/bin/sh\n[ ! -e out/config.yaml ] || exit 2\nexit 1\n")
+    step("train", *words, cwd=place)
+    assert not (place / "out/config.yaml").exists()
+    (place / "out/checkpoints").mkdir(exist_ok=True)
+    (place / "out/checkpoints/checkpoint").touch()
+    result = step("train", "--seed", "2", *words, cwd=place)
+    assert 'out/final.ie.id was begun otherwise: seed was "1", is "2"' in result.stderr
+    result = step("train", "--num-steps", "7", *words, cwd=place)
+    assert "was begun otherwise" not in result.stderr
 
 
 def test_an_unreadable_table_is_not_taken_for_an_empty_one(place):

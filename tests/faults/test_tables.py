@@ -73,9 +73,11 @@ def test_table_that_is_no_file(kind, name, data):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("spk-3 rec 0", "expected '<recording> <start> <end>'"),
-        ("spk-3 rec 0 1 1", "expected '<recording> <start> <end>'"),
-        ("spk-3 rec zero one", "expected '<recording> <start> <end>'"),
+        ("spk-3 rec 0", "expected '<recording> <start> <end> [<channel>]'"),
+        ("spk-3 rec 0 1 0 0", "expected '<recording> <start> <end> [<channel>]'"),
+        ("spk-3 rec zero one", "expected '<recording> <start> <end> [<channel>]'"),
+        ("spk-3 rec 0 1 A", "expected '<recording> <start> <end> [<channel>]'"),
+        ("spk-3 rec 0 1 -1", "channel -1"),
         ("spk-3 other 0 1", "its recording 'other' is not in wav.scp"),
         ("spk-3 rec -1 1", "starts at -1 s"),
         ("spk-3 rec 1 0.5", "ends at 0.5 s"),
@@ -109,7 +111,7 @@ def test_utterances_that_only_one_table_has_are_counted(data, capsys):
 
 def test_utterances_that_utt2spk_lacks_are_counted(data, capsys):
     write_table(data / "utt2spk", {"spk-1": "spk"})
-    write_table(data / "clusters", {"spk-1": "c1", "spk-2": "c1"})
+    write_table(data / "clusters/utt2spk", {"spk-1": "c1", "spk-2": "c1"})
     out = data.parent / "clustered"
     call("clustered_data", "--data", data, "--clusters", data / "clusters", "--out", out)
     said = capsys.readouterr().out
@@ -125,7 +127,7 @@ def test_transcripts_are_kept_whole(data):
     accepted("corpus", *importing(data))
     out = data.parent / "out/data/text"
     assert out.read_bytes() == f"spk-1 {STRANGE}\nspk-2 x\u2029\n".encode()
-    write_table(data / "clusters", {"spk-1": "c1", "spk-2": "c1"})
+    write_table(data / "clusters/utt2spk", {"spk-1": "c1", "spk-2": "c1"})
     clustered = data.parent / "clustered"
     call("clustered_data", "--data", data, "--clusters", data / "clusters", "--out", clustered)
     assert read_table(clustered / "text") == {"c1-spk-1": STRANGE, "c1-spk-2": "x\u2029"}
