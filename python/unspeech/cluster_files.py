@@ -14,7 +14,8 @@ from scipy.spatial.distance import cdist
 from unspeech.cells import nearest_centroids
 from unspeech.errors import UnspeechError
 from unspeech.files import read_json
-from unspeech.neighbours import BLOCK, CHUNK, Graph, load_npz, store_vectors
+from unspeech.neighbours import BLOCK, CHUNK, Graph, store_vectors
+from unspeech.npz import load_npz
 from unspeech.options import OptionParser
 from unspeech.scores import clustering_scores
 from unspeech.tables import atomic_write, invert, read_table, speakers_of, write_table

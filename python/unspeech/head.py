@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.errors import UnspeechError
-from unspeech.files import load_npz
+from unspeech.npz import load_npz
 from unspeech.tables import atomic_write
 
 PAIRS = 256  # recordings of which two windows are kept, to say how well a head tells them apart

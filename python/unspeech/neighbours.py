@@ -23,8 +23,6 @@ import math
 import os
 import resource
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
-from unspeech.files import open_file, read_json, read_lines
+from unspeech.files import read_json, read_lines
 from unspeech.limits import COUNT, SEED, Number
 from unspeech.options import OptionParser
 from unspeech.origins import file_key
@@ -223,19 +221,6 @@ def write_array(path: Path, kind: str, shape: tuple, blocks: Iterable[np.ndarray
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(np.ascontiguousarray(block, kind).data)
-
-
-def load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that numpy's `savez` wrote.
-
-    Raises:
-        UnspeechError: when it is missing or damaged.
-    """
-    try:
-        with open_file(path) as file, np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnspeechError(f"{path}: damaged ({error}); make it again") from None
 
 
 def build_index(graph: Graph, seed: int) -> None:
