@@ -36,6 +36,7 @@ from unspeech.cells import Cells, nearest_centroids
 from unspeech.errors import UnspeechError, run_program
 from unspeech.files import read_json, read_lines
 from unspeech.limits import COUNT, SEED, Number
+from unspeech.npz import load_npz
 from unspeech.options import OptionParser
 from unspeech.origins import file_key
 from unspeech.tables import atomic_write, make_directory
