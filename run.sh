@@ -29,7 +29,7 @@ num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
                    # [integer 1 to 9999]
 model=             # model directory, or the name of one in python/unspeech/pretrained: do not train
-rounds=2           # of adaptation to each corpus, at most: cluster it, take clusters for contexts as
+rounds=3           # of adaptation to each corpus, at most: cluster it, take clusters for contexts as
                    # well, solve the head again; 0: no rounds; -1: no adaptation [integer >= -1]
 seed=1             # of whatever is drawn at random [integer >= 0]
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,

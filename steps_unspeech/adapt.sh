@@ -14,7 +14,7 @@ nj=1               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 weight=1.5         # of what varies within recordings of this corpus, beside what the model was solved
                    # from; 0: take its mean alone [number >= 0]
-rounds=2           # at most; 0: do not cluster [integer 0 to 99]
+rounds=3           # at most; 0: do not cluster [integer 0 to 99]
 agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
                    # [number 0 to 1]
 embedding_size=    # dimension of the embedding, 0 for all; default: the model's [integer >= 0]
@@ -49,6 +49,8 @@ solve() {
     ${2:+--values "$work/values.scp" --clusters "$2"} --out "$1"
 }
 
+# Small clusters are purer, and a speaker in two of them does no harm here.
+clustering=(--cluster-selection-method leaf --min-samples 1 --outliers nearest)
 before=
 for ((round = 1; round <= rounds; round++)); do
   dir=$new/rounds/$round
@@ -56,14 +58,14 @@ for ((round = 1; round <= rounds; round++)); do
   run_jobs "$dir/log/embed.log" python3 -m unspeech.solve embed --model "$dir/model" \
     --values "$work/values.scp" --ark "$dir/embedding.ark"
   gold=(${before:+--utt2spk "$before/utt2spk"})
-  "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" --outliers nearest "${gold[@]}" \
+  "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" "${clustering[@]}" "${gold[@]}" \
     --overwrite true "$dir/embedding.scp" "$dir/clusters" > "$dir/log/clusters.log"
   echo "Round $round: $(awk -F '[:,]' '/"clusters"/ { print $2 + 0; exit }' \
     "$dir/clusters/clusters.json") clusters"
   if [ -n "$before" ]; then
     ari=$(awk -F '[:,]' '/"ari"/ { print $2 + 0 }' "$dir/clusters/scores.json")
     echo "Round $round clusters as the one before with an adjusted Rand index of $ari"
-    ! awk -v a="$ari" -v b="$agreement" 'BEGIN { exit !(a >= b) }' || break
+    ! awk -v a="$ari" -v b="$agreement" 'BEGIN { exit !(a >= b) }' || round=$rounds
   fi
   before=$dir/clusters
 done
