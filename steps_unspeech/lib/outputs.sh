@@ -70,12 +70,12 @@ begin_step() {
   parent=$(dirname "$output") lock=.lock
   if [[ $output == */ ]]; then
     lock=.$(basename "$output").lock
+    keep_apart "$output" "${sources[@]}"
   else
     keep_apart "$parent" "${sources[@]}"
+    word=$(realpath -m -- "${outputs[@]}" | grep -Fxf <(realpath -m -- "${sources[@]:-/}")) &&
+      die "$word: an input and an output; give another output"
   fi
-  for word in "${outputs[@]}"; do
-    keep_apart "$word" "${sources[@]}"
-  done
   word=$(mkdir -p "$parent" 2>&1) || die "$word; give another directory"
   lock_dir "$parent/$lock" "$output"
   state.py begin "${overwrite:-false}" "$@" || status=$?
