@@ -12,7 +12,7 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 cmd=run_local.py   # how the job is run; see cmd.sh
-weight=1.4         # of the statistics, where that of the embeddings is 1 [number > 0]
+weight=1.4         # of the statistics, where that of the embeddings is 1 [number >= 0]
 seed=1             # of the sample of the training corpus, for more than 20,000 utterances [integer >= 0]
 overwrite=false    # make them again, even if they were made otherwise
 
