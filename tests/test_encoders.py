@@ -194,7 +194,7 @@ def test_force_resnet_istraining_makes_embeddings_depend_on_the_batch(force):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"batch_normalization_decay": 1}, "batch_normalization_decay must lie in [0, 1)"),
+        ({"batch_normalization_decay": 1}, "decay takes a finite number, at least 0"),
         ({"num_dnn_layers": 0}, "num_dnn_layers takes an integer, at least 1"),
         ({"embedding_transformation": "DenseNet", "window_length": 8, "window_neg_length": 8},
          "DenseNet cannot take windows of 8 frames"),

@@ -90,7 +90,7 @@ def test_two_workers_train_as_one_though_one_is_killed(tiny_data, tmp_path, tmp_
         assert "Going on from step" in (two / f"log/train.{worker}.log").read_text()
     check_same_course(two, one)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
-    written = {path.name for path in two.iterdir()} - {"log", ".final.ie.id.made_from"}
+    written = {path.name for path in two.iterdir()} - {"log", ".lock", ".final.ie.id.made_from"}
     assert written == {path.name for path in one.iterdir()}
 
 

@@ -57,12 +57,12 @@ lock_dir() {
 # complete already; with an error when it was made from something else, when the outputs are not
 # this step's, or lie in, hold or are an input. <dir>/ is a last output that is a directory.
 begin_step() {
-  local output=$1 inputs=() outputs=("$1") section=0 word parent lock status=0
+  local output=$1 sources=() outputs=("$1") section=0 word parent lock status=0
   for word in "${@:2}"; do
     if [ "$word" = -- ]; then
       section=$((section + 1))
     elif [ "$section" -eq 1 ]; then
-      inputs+=("$word")
+      sources+=("$word")
     elif [ "$section" -eq 2 ]; then
       outputs+=("$word")
     fi
@@ -70,12 +70,12 @@ begin_step() {
   parent=$(dirname "$output") lock=.lock
   if [[ $output == */ ]]; then
     lock=.$(basename "$output").lock
+    keep_apart "$output" "${sources[@]}"
   else
-    keep_apart "$parent" "${inputs[@]}"
+    keep_apart "$parent" "${sources[@]}"
+    word=$(realpath -m -- "${outputs[@]}" | grep -Fxf <(realpath -m -- "${sources[@]:-/}")) &&
+      die "$word: an input and an output; give another output"
   fi
-  for word in "${outputs[@]}"; do
-    keep_apart "$word" "${inputs[@]}"
-  done
   word=$(mkdir -p "$parent" 2>&1) || die "$word; give another directory"
   lock_dir "$parent/$lock" "$output"
   state.py begin "${overwrite:-false}" "$@" || status=$?

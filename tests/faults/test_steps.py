@@ -219,6 +219,7 @@ PLACES = [
     Fault("extract feats model model", "this is an input"),
     Fault("extract --overwrite true feats model model", "this is an input"),
     Fault("extract feats model feats", "this is an input"),
+    Fault("embed_utterances emb/embedding.scp model emb", "emb/embedding.scp: an input and an out"),
     Fault("embed_utterances feats model model/emb", "it lies in the input model"),
     Fault("evaluate emb gold .", "the input emb lies in it"),
     Fault("train --overwrite true feats feats", "this is an input"),
