@@ -19,9 +19,10 @@ from unspeech.config import make_config
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel, load_model
-from unspeech.online import OnlineEmbedder, read_text_frames
+from unspeech.online import OnlineEmbedder
 from unspeech.rows import RowOptions, RunningMean, averaged, load_scale, rows_id
 from unspeech.speakers import split_speakers
+from unspeech.streams import read_text_frames
 from unspeech.tables import read_table, write_table
 
 LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16
@@ -458,7 +459,10 @@ def test_step_with_kaldis_options(tiny_model, tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--average", "mean"], "--average is none, running, utterance or speaker, not 'mean'"),
+        (
+            ["--average", "mean"],
+            "--average takes none or running or utterance or speaker, not 'mean'",
+        ),
         (["--utts-per-spk-max", "2"], "--utts-per-spk-max is for --average running or speaker"),
         (["--normalize-rows", "true"], "row_statistics.yaml: no such file; make it with python3"),
         (["--average", "speaker"], "utt2spk: no such file"),
