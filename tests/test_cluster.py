@@ -148,7 +148,7 @@ def test_half_of_the_vectors_in_an_ark(tmp_path):
     ark = ("--embeddings", tmp_path / "feats.ark", "--utt2spk", tmp_path / "gold")
     for algorithm in ("exact", "approximate"):
         out = ("--out", tmp_path / algorithm, "--algorithm", algorithm)
-        call("cluster", *ark, *out, "--half_index", 100)
+        call("cluster", *ark, *out, *options)
         assert json.loads((tmp_path / algorithm / "scores.json").read_text())["ari"] == 1
     call("cluster", *ark, "--out", tmp_path / "whole")
     assert json.loads((tmp_path / "whole/scores.json").read_text())["ari"] < 1
@@ -206,6 +206,7 @@ def test_goes_on_after_kills(many, tmp_path):
     """Killed before each phase ends in turn, it repeats none of those before."""
     out = tmp_path / "clusters"
     command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", many[0], "--out", out]
+    command += OWN
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     phases = ["vectors", "index", "neighbours", "links"]
     stamps = [f"*/graph/{phase}.json" for phase in phases] + [f"{out}/utt2spk"]
