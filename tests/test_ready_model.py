@@ -61,8 +61,9 @@ def test_a_second_call_does_nothing(place, finished):
     assert state(finished) == before
 
 
-def test_another_model_is_refused(place, finished):
+def test_another_model_is_refused(place, finished, monkeypatch):
     """Of the same name, but with another id."""
+    monkeypatch.chdir(place)
     solve(finished / "data/talks", place / "ready", "--out", place / "other")
     (place / "ready").rename(place / "away")
     (place / "other").rename(place / "ready")
