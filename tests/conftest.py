@@ -30,6 +30,16 @@ TINY = {  # settings of a model that trains in seconds
 }
 
 
+STATISTICS = {  # settings of a model without a network
+    "embedding_transformation": "Statistics",
+    "pooling": "mean,deviation,difference,correlation",
+    "correlation_channels": 6,
+    "window_length": 30,
+    "window_neg_length": 30,
+    "solve_head": "true",
+    "embedding_size": 0,
+}
+
 STATISTICS_WINDOWS = 512  # from which a model's mean embedding is taken at the end of training
 
 # Modules that take longest, so that no worker is left alone with one of them at the end.
@@ -58,8 +68,9 @@ def tiny_options(**other) -> list[str]:
 def call(program: str, *options, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run a program of the library in this process, as `python3 -m unspeech.<program>` would."""
     main = importlib.import_module(f"unspeech.{program}").main
-    if "unspeech.row_statistics" in sys.modules:  # by training, which they would take longer than
-        sys.modules["unspeech.row_statistics"].WINDOWS = STATISTICS_WINDOWS
+    if program == "row_statistics" or (program == "train" and "Statistics" not in options):
+        # They would take longer than training.
+        importlib.import_module("unspeech.row_statistics").WINDOWS = STATISTICS_WINDOWS
     argv, sys.argv = sys.argv, [program, *map(str, options)]
     before = Path.cwd()
     try:
@@ -149,6 +160,40 @@ def tiny_model(tiny_data, tmp_path_factory) -> Path:
         call("train", "--data", tiny_data, "--dir", model, *tiny_options())
 
     return made_once(tmp_path_factory, "tiny_model", train)
+
+
+def solve(data: Path, model: Path, *options) -> None:
+    """Solve the head of a model as the steps do, in one job."""
+    feats, work = data / "feats.scp", model.with_name(f"{model.name}.contexts")
+    work.mkdir(exist_ok=True)
+    call("solve", "contexts", "--feats", feats, "--data", data, "--out", work / "contexts")
+    pooled = ["--values", work / "values.ark", "--sums", work / "sums.npz"]
+    inputs = ["--feats", feats, "--data", data, "--contexts", work / "contexts"]
+    call("solve", "sums", "--model", model, *inputs, *pooled)
+    call("solve", "head", "--model", model, "--sums", work / "sums.npz", *options)
+
+
+def train_statistics(data: Path, model: Path, **other) -> Path:
+    """Train a model without a network as train.sh does."""
+    settings = STATISTICS | other
+    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    call("train", "--data", data, "--dir", model, *words)
+    solve(data, model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def many_data(tmp_path_factory) -> Path:
+    """As many utterances as it takes to know all covariances of a model without a network."""
+    features = voices(speakers=20, utterances=12)
+    return made_once(tmp_path_factory, "many_data", lambda data: write_features(data, features))
+
+
+@pytest.fixture(scope="session")
+def statistics_model(many_data, tmp_path_factory) -> Path:
+    return made_once(
+        tmp_path_factory, "statistics_model", lambda model: train_statistics(many_data, model)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from unspeech.cells import Cells, nearest_centroids
 from unspeech.scores import clustering_scores
 from unspeech.tables import read_table, write_table
 
+OWN = ("--outliers", "own")  # scored as speakers of their own
+
 
 def speakers(count: int = 12, utterances: int = 8, strays: int = 5, seed: int = 0):
     """Unit vectors around speakers' directions, and strays around none; utterance names say which.
@@ -50,7 +52,8 @@ def corpus(tmp_path):
 def test_finds_speakers_and_outliers(corpus, tmp_path):
     embeddings, gold = corpus
     out = tmp_path / "clusters"
-    call("cluster", "--embeddings", embeddings, "--utt2spk", tmp_path / "gold", "--out", out)
+    options = ("--utt2spk", tmp_path / "gold", "--outliers", "own", "--out", out)
+    call("cluster", "--embeddings", embeddings, *options)
     utt2spk = read_table(out / "utt2spk")
     assert list(utt2spk) == sorted(gold, key=str.encode)
     assert [name for name in utt2spk.values() if name[0] == "o"] == [f"o00000{i}" for i in range(5)]
@@ -135,7 +138,7 @@ def test_half_of_the_vectors_in_an_ark(tmp_path):
             rows = np.concatenate([first, vectors[name]]) + 0.1 * rng.normal(size=(4, 200))
             writer.write(name, rows)
     write_table(tmp_path / "gold", gold)
-    options = ("--half_index", 100)
+    options = ("--half_index", 100, "--outliers", "own")
     cluster = (STEPS / "cluster.sh", *options, tmp_path / "feats.ark", tmp_path / "half")
     assert run(*cluster).returncode == 0
     utt2spk = read_table(tmp_path / "half/utt2spk")
@@ -145,7 +148,7 @@ def test_half_of_the_vectors_in_an_ark(tmp_path):
     ark = ("--embeddings", tmp_path / "feats.ark", "--utt2spk", tmp_path / "gold")
     for algorithm in ("exact", "approximate"):
         out = ("--out", tmp_path / algorithm, "--algorithm", algorithm)
-        call("cluster", *ark, *out, "--half_index", 100)
+        call("cluster", *ark, *out, *options)
         assert json.loads((tmp_path / algorithm / "scores.json").read_text())["ari"] == 1
     call("cluster", *ark, "--out", tmp_path / "whole")
     assert json.loads((tmp_path / "whole/scores.json").read_text())["ari"] < 1
@@ -174,7 +177,7 @@ def many(tmp_path_factory):
     vectors = {u: v + rng.uniform(0, 0.9) * rng.normal(size=100) for u, v in vectors.items()}
     write_table(folder / "gold", gold)
     write_vectors(folder, vectors)
-    call("cluster", "--embeddings", folder, "--out", folder / "approximate", "--threads", 2)
+    call("cluster", "--embeddings", folder, *OWN, "--out", folder / "approximate", "--threads", 2)
     return folder, vectors, gold
 
 
@@ -182,7 +185,7 @@ def test_approximate_agrees_with_exact(many):
     folder, _, gold = many
     settings = json.loads((folder / "approximate/clusters.json").read_text())["settings"]
     assert settings["algorithm"] == "approximate"
-    call("cluster", "--embeddings", folder, "--out", folder / "exact", "--algorithm", "exact")
+    call("cluster", "--embeddings", folder, *OWN, "--out", folder / "exact", "--algorithm", "exact")
     exact, approximate = (read_table(folder / n / "utt2spk") for n in ("exact", "approximate"))
     assert agreement(exact, approximate) > 0.99
     assert agreement(gold, approximate) > agreement(gold, exact) - 0.003
@@ -195,7 +198,7 @@ def test_threads_and_jobs_do_not_matter(many, tmp_path, monkeypatch):
     call("neighbours", "index", "--embeddings", folder, "--graph", graph, "--threads", 3)
     for job in (3, 1):  # the second job is left to the last command
         call("neighbours", "search", "--graph", graph, "--job", job, "--jobs", 3)
-    call("cluster", "--embeddings", folder, "--out", tmp_path / "jobs", "--threads", 1)
+    call("cluster", "--embeddings", folder, *OWN, "--out", tmp_path / "jobs", "--threads", 1)
     assert made(tmp_path / "jobs") == made(folder / "approximate")
 
 
@@ -203,6 +206,7 @@ def test_goes_on_after_kills(many, tmp_path):
     """Killed before each phase ends in turn, it repeats none of those before."""
     out = tmp_path / "clusters"
     command = [sys.executable, "-m", "unspeech.cluster", "--embeddings", many[0], "--out", out]
+    command += OWN
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     phases = ["vectors", "index", "neighbours", "links"]
     stamps = [f"*/graph/{phase}.json" for phase in phases] + [f"{out}/utt2spk"]
@@ -221,7 +225,8 @@ def test_goes_on_after_kills(many, tmp_path):
 
 def test_dbscan(many, tmp_path):
     folder, vectors, _ = many
-    options = ("--embeddings", folder, "--cluster_algorithm", "DBSCAN", "--dbscan_eps", 0.75)
+    options = ("--embeddings", folder, "--outliers", "own")
+    options += ("--cluster_algorithm", "DBSCAN", "--dbscan_eps", 0.75)
     for algorithm in ("exact", "approximate"):
         out = ("--out", tmp_path / algorithm, "--algorithm", algorithm)
         call("cluster", *options, *out)
@@ -311,7 +316,7 @@ def test_new_utterances_join_clusters(many, tmp_path, algorithm):
     write_vectors(halves[0], {u: vectors[u] for u in old})
     write_vectors(halves[1], {u: v for u, v in vectors.items() if u not in old})
     clusters, new = tmp_path / "clusters", tmp_path / "new_clusters"
-    call("cluster", "--embeddings", halves[0], "--out", clusters, "--algorithm", algorithm)
+    call("cluster", "--embeddings", halves[0], *OWN, "--out", clusters, "--algorithm", algorithm)
     call("assign", "--embeddings", halves[1], "--clusters", clusters, "--out", new)
     joined = read_table(clusters / "utt2spk") | read_table(new / "utt2spk")
     whole = read_table(folder / "approximate/utt2spk")
@@ -361,7 +366,7 @@ def test_assign_needs_a_clustering_of_the_same_model(many, tmp_path):
 def test_steps(corpus, tmp_path):
     clusters = tmp_path / "clusters"
     steps = [
-        ("cluster.sh", "--nj", 2, corpus[0], clusters),
+        ("cluster.sh", "--nj", 2, "--outliers", "own", corpus[0], clusters),
         ("cluster_grid.sh", "--min-samples", "1,2", "--utt2spk", "gold", corpus[0], clusters),
         ("assign_clusters.sh", corpus[0], clusters, tmp_path / "again"),
     ]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, TINY, assert_close, call, call_fails, tiny_options
 
-from unspeech import encoders_resnet, train
+from unspeech import encoders_resnet, trainer
 from unspeech.config import make_config
 from unspeech.encoders import ENCODERS, make_encoder
 from unspeech.model import UnspeechModel, load_model
@@ -15,7 +15,7 @@ from unspeech.model import UnspeechModel, load_model
 @pytest.fixture
 def brief(monkeypatch):
     """Training that spares compiling its step, which takes long for large networks."""
-    monkeypatch.setattr(train, "HELDOUT_TARGETS", 8)
+    monkeypatch.setattr(trainer, "HELDOUT_TARGETS", 8)
     monkeypatch.setattr("conftest.STATISTICS_WINDOWS", 32)
     tf.config.run_functions_eagerly(True)
     yield

@@ -134,10 +134,10 @@ def egs(tmp_path_factory) -> Path:
 
     checkout = copy_checkout(egs / "tedlium/unspeech")
     train(checkout, "--stop-stage", 2)
-    train(checkout, "--stage", 3, "--stop-stage", 5)
+    train(checkout, "--stage", 3, "--stop-stage", 6)
     recipe = ["--recipe", egs / LIBRI]
     train(checkout, *recipe, "--stop-stage", 2)
-    train(checkout, *recipe, "--stage", 3, "--stop-stage", 3)
+    train(checkout, *recipe, "--stage", 3, "--stop-stage", 4)
 
     assert [state(egs / name / "data") for name in (TED, LIBRI)] == before
     for name in (TED, LIBRI):

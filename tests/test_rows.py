@@ -19,9 +19,10 @@ from unspeech.config import make_config
 from unspeech.embedder import Embedder
 from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel, load_model
-from unspeech.online import OnlineEmbedder, read_text_frames
+from unspeech.online import OnlineEmbedder
 from unspeech.rows import RowOptions, RunningMean, averaged, load_scale, rows_id
 from unspeech.speakers import split_speakers
+from unspeech.streams import read_text_frames
 from unspeech.tables import read_table, write_table
 
 LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16

@@ -121,7 +121,7 @@ def test_second_call_does_nothing(place, finished):
     [
         (["--seed", "2"], 'exp/train is another run\'s: seed was "1", is "2"'),
         (["--corpus", "corpora/test", "--eval-corpus", ""], "exp/train is another run's: corpus"),
-        (["--config", "conf/demo.yaml"], "exp/train is another run's: config"),
+        (["--config", "conf/speaker.yaml"], "exp/train is another run's: config"),
     ],
 )
 def test_another_runs_directory_is_kept(place, finished, options, message):

@@ -122,8 +122,7 @@ def test_the_chain_goes_through_sbatch(tmp_path, cluster):
     write_corpus(place / "corpora/train", speakers=4, utterances=4)
     (place / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS | {"num_steps": 5}))
     command = [place / "run.sh", "--corpus", "corpora/train", "--config", "tiny.yaml"]
-    command += ["--nj", "2", "--embed-nj", "2", "--stop-stage", "5"]
-    command += ["--statistics-weight", "0", "--treatment", "none"]
+    command += ["--nj", "2", "--embed-nj", "2", "--stop-stage", "6"]
     result = run(*command, cwd=place, KALDI_ROOT="", UNSPEECH_QUEUE="slurm")
     assert result.returncode == 0, result.stdout + result.stderr
     logs = [path for path in (place / "exp/train").rglob("*.log") if path.parent.name == "log"]

@@ -20,7 +20,7 @@ from unspeech.features import load_corpus
 from unspeech.model import UnspeechModel, load_model
 from unspeech.objectives import OBJECTIVES, Taught, infonce, logistic
 from unspeech.sampling import ContextSampler
-from unspeech.train import Trainer
+from unspeech.trainer import Trainer
 
 
 @pytest.mark.parametrize(

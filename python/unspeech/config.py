@@ -14,6 +14,7 @@ from unspeech.errors import UnspeechError
 from unspeech.files import read_text
 from unspeech.limits import Number
 from unspeech.options import BOOLEANS
+from unspeech.pooling import statistics_named
 from unspeech.tables import atomic_write
 
 SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
@@ -252,8 +253,17 @@ def make_config(values: dict, source: str | Path) -> Config:
     config = Config(**typed_values(values, Config, source))
     if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
         raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
-    if config.embedding_size == 0 and not config.solve_head:
-        raise UnspeechError(f"{source}: embedding_size 0 goes with solve_head: set a size")
+    statistics_named(config.pooling, source)
+    if config.embedding_transformation == "Statistics":
+        if config.end_to_end or not config.solve_head:
+            raise UnspeechError(
+                f"{source}: embedding_transformation Statistics takes features and a solved head: "
+                "set end_to_end to false and solve_head to true"
+            )
+    elif config.embedding_size == 0:
+        raise UnspeechError(
+            f"{source}: embedding_size 0 goes with embedding_transformation Statistics: set a size"
+        )
     if config.contexts == 0:
         raise UnspeechError(f"{source}: no context windows, so no positive pairs: more contexts")
     if config.context_sampling not in CONTEXT_SAMPLING:

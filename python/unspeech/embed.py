@@ -21,7 +21,7 @@ from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
 from unspeech.errors import UnspeechError, run_program
 from unspeech.files import utterance_file
 from unspeech.limits import COUNT, SEED, Number
-from unspeech.model_dir import config_of
+from unspeech.model_dir import check_complete, config_of
 from unspeech.options import OptionParser
 from unspeech.rows import RowOptions, is_of_original, rows_id
 from unspeech.statistics import NAME, StatisticsRows, load_statistics_model
@@ -132,6 +132,7 @@ def main() -> None:
         given["causal"] = True
         if options.kind != "ivectors" or not options.output_feat_format.startswith("kaldi_"):
             raise UnspeechError("--online makes ivectors, in one of Kaldi's formats")
+    check_complete(Path(options.model))
     config = config_of(Path(options.model))
     network = config.embedding_transformation != NAME
     if options.test_perf or options.output_feat_format == "unit_emb":

@@ -180,11 +180,10 @@ def solve_head(sums: ContextSums, total_weight: float, limit: float, dim: int) -
     scale = np.where(scale > 1e-9 * max(scale.max(), 1e-9), scale, 1.0)  # values that never vary
     total = unit_trace(total / np.outer(scale, scale))
     within = unit_trace(sums.within / np.outer(scale, scale))
-    covariance = total_weight * total + within
-    matrix, directions = _map(covariance, total, scale, dim)
-    return SolvedHead(
-        sums.mean(), matrix, directions, scale, covariance.astype(np.float32), _prior(sums), limit
-    )
+    # As it is stored, so that adapting the head solves from the very same numbers.
+    covariance = (total_weight * total + within).astype(np.float32)
+    matrix, directions = _map(covariance.astype(np.float64), total, scale, dim)
+    return SolvedHead(sums.mean(), matrix, directions, scale, covariance, _prior(sums), limit)
 
 
 def adapt_head(
@@ -193,7 +192,7 @@ def adapt_head(
     weight: float,
     clusters: np.ndarray | None = None,
     cluster_weight: float = 0.0,
-    dim: int = 0,
+    dim: int | None = None,
 ) -> SolvedHead:
     """Solve a head again for another corpus, without labels.
 
@@ -201,10 +200,10 @@ def adapt_head(
         head: of the training corpus, or adapted before, which makes no difference.
         sums: of the other corpus.
         weight: of its covariance within recordings, beside what the head was solved from; 0 takes
-            its mean alone.
+            its mean alone, and what varies most in it where `dim` is less than there is.
         clusters: (width, width) covariance within clusters of its utterances.
         cluster_weight: of that.
-        dim: see `solve_head`.
+        dim: see `solve_head`; None for that of the head.
     """
     outer = np.outer(head.scale, head.scale)
     covariance = head.covariance.astype(np.float64)
@@ -213,7 +212,8 @@ def adapt_head(
     if clusters is not None:
         covariance = covariance + cluster_weight * unit_trace(clusters / outer)
     total = unit_trace(sums.total_covariance() / outer)
-    matrix, directions = _map(covariance, total, head.scale, dim or head.dim)
+    dim = head.dim if dim is None else dim
+    matrix, directions = _map(covariance, total, head.scale, dim)
     return replace(head, mean=sums.mean(), matrix=matrix, directions=directions, prior=_prior(sums))
 
 
@@ -245,6 +245,8 @@ def _map(
             f"{width} at most, or to 0 for all"
         )
     variances, axes = np.linalg.eigh(covariance)
+    if not variances[-1] > 0:
+        raise UnspeechError("all utterances are alike, like silence: there is no head to solve")
     root = (axes / np.sqrt(np.maximum(variances, 1e-6 * variances[-1]))) @ axes.T
     directions = np.zeros((width, 0))
     if 0 < dim < width:

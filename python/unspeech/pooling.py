@@ -9,7 +9,6 @@ Source: Snyder et al. 2018, "X-vectors", for mean and deviation; Stafylakis, Roh
 """
 
 import numpy as np
-from scipy.fft import dct
 
 from unspeech.errors import UnspeechError
 
@@ -20,6 +19,9 @@ _CORRELATION_FLOOR = 1e-4  # larger, so that rounding errors do not look like co
 
 def cosine_transform(channels: int, dim: int) -> np.ndarray:
     """(dim, channels) projection of log-FBANK to its first cepstra, the first being loudness."""
+    # Imported here, as it takes long, and settings are checked without it.
+    from scipy.fft import dct
+
     return dct(np.eye(dim), norm="ortho", axis=1)[:, :channels]
 
 

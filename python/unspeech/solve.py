@@ -107,7 +107,7 @@ def solve(options) -> None:
         within = cluster_covariance(options) if options.clusters else None
         head = adapt_head(
             read_head(options.model), sums, options.weight, within, CLUSTER_WEIGHT,
-            options.embedding_size or 0,
+            options.embedding_size,
         )  # fmt: skip
         make_directory(out)
         write_config(out / "config.yaml", config)

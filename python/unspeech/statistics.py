@@ -18,7 +18,7 @@ from unspeech.errors import UnspeechError
 from unspeech.head import SolvedHead, unit
 from unspeech.model_dir import check_complete, check_id, config_of, read_head
 from unspeech.pooling import StatisticsPooling, cosine_transform, statistics_named
-from unspeech.rows import RowOptions, by_speaker
+from unspeech.rows import RowOptions, by_speaker, check_row_options
 
 NAME = "Statistics"  # of the encoder that is none
 _LEAST_WINDOW = 30  # frames; shorter ones say too little of what varies within a recording
@@ -118,7 +118,7 @@ class StatisticsRows:
         model: statistics and head.
         options: what rows are made of; those for networks do not apply.
     Raises:
-        UnspeechError: for an option that does not apply.
+        UnspeechError: for an option that does not apply, or options that contradict each other.
     """
 
     def __init__(self, model: StatisticsModel, options: RowOptions) -> None:
@@ -128,6 +128,7 @@ class StatisticsRows:
                     f"{field.name}: is for networks; this model takes statistics of features, "
                     f"whose rows have {', '.join(sorted(_ROW_OPTIONS))}"
                 )
+        check_row_options(options, model.config)
         self.options, self._model = options, model
         self._pooling = model.values.pooling
         self._length = model.config.window_length

@@ -6,12 +6,12 @@
 
 Trains on the corpus `voices` alone, for the same time each, without its labels. Scores all pairs
 and a clustering of `emodb` (settings may be chosen by it) and of `fsdd`, whose digits are joined to
-3 s (to be reported only). Rows: without training, `fbank` (mean), `statistics` (mean and deviation
+3 s (to be reported only). Rows: without training, `fbank` (mean), `deviation` (mean and deviation
 of FBANK) and `mfcc` (of MFCC), the latter two seen against those of `voices`; `vgg16` and
 `vgg16big`, the paper's recipe; one for each --config, by its name; `ivectors`, Kaldi's, extracted
 elsewhere; `resemblyzer`, a public encoder trained with labels, in an environment of its own in
---cache. Each is scored as it is, after treatments that are learnt from `voices`, and centred with
-whitened statistics beside it, as `run.sh` does by itself.
+--cache. A model with a solved head is scored as it is, adapted to the scored corpus, and after
+rounds of that.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
 goes on where it was. At the end the table of all results is printed.
@@ -40,9 +40,11 @@ from unspeech.audio import DataAudio
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, SCORED = "voices", {"emodb": "0", "fsdd": "3"}  # corpora; join utterances to these seconds
+CONFIGS = ("statistics", "context", "speaker")
+ADAPTED = {"solved": 0, "rounds": 2}  # how a head is adapted: rounds of adapt.sh
 FIGURES = ("eer", "min_dcf", "nmi", "ari")
 CEPSTRA = slice(1, 20)  # without the first, which is loudness
-PAPER = {  # the quickest settings of the paper's recipe; conf/demo.yaml before there were others
+PAPER = {  # the quickest settings of the paper's recipe
     "embedding_transformation": "Vgg16",
     "normalize_input": True,
     "window_length": 64,
@@ -131,55 +133,15 @@ class Bench:
             file.write(json.dumps(result) + "\n")
         print(json.dumps(result), flush=True)
 
-    def measure_row(self, row: str, key: dict, home: Path, vectors_of, about=dict) -> None:
-        """Score vectors as they are, after each treatment, and with statistics beside them.
-
-        Treatments are centred on the corpus scored; `run.sh` does the last by itself.
-
-        Args:
-            home: folder of the row; a trained row's model is in `home / "model"`.
-            vectors_of: makes {corpus: vectors or matrices} of the corpora named.
-        """
-        key = {"row": row, **key}
-
-        def treated(out: Path, treatment: str) -> dict[str, Path]:
-            vectors = vectors_of([TRAIN, *SCORED])
-            model, clusters = home / "model", home / "clusters" / TRAIN
-            if not (model / "final.ie.id").exists():  # no training
-                model.mkdir(parents=True)
-                (model / "final.ie.id").write_text(row)
-            self.step("cluster.sh", vectors[TRAIN], clusters)
-            self.step("make_treatment.sh", "--clusters", clusters, vectors[TRAIN], model)
-            for corpus in SCORED:
-                own = vectors[corpus]
-                options = ["--treatment", treatment, "--domain-embeddings", own]
-                self.step("treat_embeddings.sh", *options, own, model, out / corpus)
-            return {corpus: out / corpus for corpus in SCORED}
-
-        def joined(out: Path) -> dict[str, Path]:
-            statistics = {corpus: self.dir / "statistics" / corpus for corpus in self.data}
-            for corpus, data in self.data.items():
-                self.step("describe_utterances.sh", data, statistics[corpus])
-            for corpus, vectors in treated(out / "center", "center").items():
-                inputs = vectors, statistics[corpus], statistics[TRAIN]
-                self.step("join_statistics.sh", *inputs, out / corpus)
-            return {corpus: out / corpus for corpus in SCORED}
-
-        self.measure(key | {"treatment": "none"}, lambda out: vectors_of(SCORED), about)
-        for treatment in self.options.treatments:
-            self.measure(
-                key | {"treatment": treatment}, partial(treated, treatment=treatment), about
-            )
-        self.measure(key | {"treatment": "center+statistics"}, joined, about)
-
     def baseline(self, row: str) -> None:
         home = self.dir / "rows" / row
-        self.measure_row(row, {}, home, lambda corpora: getattr(self, row)(home, corpora))
+        key = {"row": row, "adapted": "no"}
+        self.measure(key, lambda out: getattr(self, row)(home, SCORED), dict)
 
     def fbank(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         return {corpus: self.data[corpus] / "feats.scp" for corpus in corpora}
 
-    def statistics(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
+    def deviation(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
         return self.means_and_deviations(home, corpora, lambda features: features)
 
     def mfcc(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
@@ -249,47 +211,55 @@ class Bench:
         options = self.options
         settings = recipe.config.read_bytes() + " ".join(recipe.options).encode()
         key = {
+            "row": row,
             "seed": seed,
             "minutes": options.minutes,
             "rounds": recipe.rounds,
             "settings": hashlib.md5(settings, usedforsecurity=False).hexdigest()[:8],
         }
-        home = self.dir / "rows" / "-".join(str(value) for value in (row, *key.values()))
+        home = self.dir / "rows" / "-".join(str(value) for value in key.values())
         model = home / "model"
 
-        def vectors(corpora: Iterable[str]) -> dict[str, Path]:
+        def vectors(out: Path, adapted: str) -> dict[str, Path]:
             script, more = "train.sh", recipe.options
             if recipe.rounds > 1:
                 script, more = "train_rounds.sh", ("--rounds", recipe.rounds, *more)
             arguments = ["--config", recipe.config, "--seed", seed, "--max-minutes"]
             self.step(script, *arguments, options.minutes, *more, self.data[TRAIN], model)
-            places = {corpus: home / "embeddings" / corpus for corpus in corpora}
-            for corpus, place in places.items():
-                self.step("embed_utterances.sh", self.data[corpus], model, place)
-            return places
+            for corpus in SCORED:
+                own = model
+                if adapted != "no":
+                    own = out / "model" / corpus
+                    rounds = ["--rounds", ADAPTED[adapted], "--seed", seed]
+                    self.step("adapt.sh", *rounds, self.data[corpus], model, own)
+                self.step("embed_utterances.sh", self.data[corpus], own, out / corpus)
+            return {corpus: out / corpus for corpus in SCORED}
 
         def about() -> dict:
             log = [json.loads(line) for line in (model / "train_log.jsonl").open()]
             return {"steps": log[-1]["step"], "train_seconds": round(log[-1]["seconds"])}
 
-        self.measure_row(row, key, home, vectors, about)
+        solved = "solve_head: true" in recipe.config.read_text()
+        for adapted in ("no", *ADAPTED) if solved else ("no",):
+            made = partial(vectors, adapted=adapted)
+            self.measure(key | {"adapted": adapted}, made, about)
 
     def table(self) -> str:
         """Means over seeds, a line a row, as Markdown."""
         groups: dict[tuple, list[dict]] = {}
         for result in self.results():
-            parts = ("row", "treatment", "minutes", "rounds", "settings")
+            parts = ("row", "adapted", "minutes", "rounds", "settings")
             groups.setdefault(tuple(result.get(part, "") for part in parts), []).append(result)
         figures = " | ".join(("EER %", "minDCF", "NMI", "ARI"))
         heads = " | ".join(f"{corpus}: {figures}" for corpus in SCORED)
         lines = [f"| row | minutes | seeds | {heads} |", "|---" * (3 + 4 * len(SCORED)) + "|"]
         rows = [row for row, *_ in groups]
         for key in sorted(groups, key=lambda key: rows.index(key[0])):
-            (row, treatment, minutes, rounds, _), results = key, groups[key]
+            (row, adapted, minutes, rounds, _), results = key, groups[key]
             seeds = " ".join(str(result["seed"]) for result in results if "seed" in result)
             in_rounds = f"in {rounds} rounds" if rounds not in ("", 1) else ""
-            treated = f"+ {treatment}" if treatment != "none" else ""
-            cells = [" ".join(filter(None, (row, in_rounds, treated))), str(minutes), seeds]
+            how = {"no": "", "solved": "adapted", "rounds": "adapted in rounds"}[adapted]
+            cells = [" ".join(filter(None, (row, in_rounds, how))), str(minutes), seeds]
             for corpus in SCORED:
                 means = {f: np.mean([result[corpus][f] for result in results]) for f in FIGURES}
                 cells.append(f"{means.pop('eer'):.1f}")
@@ -323,13 +293,7 @@ def main() -> None:
         "--config",
         type=Path,
         action="append",
-        help="settings of a row; may be given again (conf/speaker.yaml and conf/context.yaml)",
-    )
-    parser.add_argument(
-        "--treatments",
-        nargs="*",
-        default=["center", "center,whiten"],
-        help="score after each of these as well, centred on the corpus scored (%(default)s)",
+        help="settings of a row; may be given again (those of conf/ but the paper's)",
     )
     parser.add_argument(
         "--rounds", type=int, default=1, help="train the rows of --config in so many rounds (1)"
@@ -352,9 +316,9 @@ def main() -> None:
         "vgg16": Recipe(paper, ("--num-steps", str(ENDLESS))),
         "vgg16big": Recipe(ROOT / "conf/unspeech_64.yaml", more),
     }
-    configs = options.config or [ROOT / "conf" / f"{name}.yaml" for name in ("context", "speaker")]
+    configs = options.config or [ROOT / "conf" / f"{name}.yaml" for name in CONFIGS]
     recipes |= {path.stem: Recipe(path.resolve(), rounds=options.rounds) for path in configs}
-    baselines = ("fbank", "statistics", "mfcc", "ivectors", "resemblyzer")
+    baselines = ("fbank", "deviation", "mfcc", "ivectors", "resemblyzer")
     rows = options.rows or [*baselines, *recipes]
     unknown = set(rows).difference(baselines, recipes)
     if unknown:

@@ -1,6 +1,6 @@
 """How fast training, sampling and extraction are, each beside a naive way in the same run.
 
-    PYTHONPATH=python python3 tests/bench/speed.py [--config conf/demo.yaml] [--short data/fsdd]
+    PYTHONPATH=python python3 tests/bench/speed.py [--config conf/speaker.yaml] [--short data/fsdd]
 
 Naive is
 - training: to embed both windows of every pair separately;
@@ -25,12 +25,13 @@ import tensorflow as tf
 from unspeech.archives import ArkWriter, read_array
 from unspeech.config import FRAMES_A_SECOND, Config, make_config, read_yaml
 from unspeech.distribution import Replicas
-from unspeech.embed import Embedder, RowOptions
+from unspeech.embedder import Embedder
 from unspeech.features import Corpus, load_corpus
 from unspeech.model import UnspeechModel
+from unspeech.rows import RowOptions
 from unspeech.sampling import Batch, ContextSampler
 from unspeech.tables import read_table
-from unspeech.train import Trainer
+from unspeech.trainer import Trainer
 
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
 STORED = 2000  # utterances that it really has; the 100,000 are spread over them
