@@ -159,7 +159,8 @@ class Bench:
             own = key | {"corpus": corpus}
             if any(own.items() <= result.items() for result in self.results()):
                 continue
-            out = self.dir / "rows" / "-".join(str(value) for value in own.values())
+            name = "-".join(str(value) for value in own.values()).replace(" ", "_")
+            out = self.dir / "rows" / name
             data = self.data(corpus)
             scores = self.scores(vectors_of(data, out), data / "utt2spk", out / "clusters", key)
             result = own | scores | about() | {"load": round(os.getloadavg()[0], 1)}
