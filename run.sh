@@ -35,7 +35,7 @@ seed=1             # of whatever is drawn at random [integer >= 0]
 dir=               # everything of a run is in here; default: exp/<name of the corpus folder>,
                    # in a recipe its exp/nnet3_unspeech
 nj=4               # jobs of make_fbank [integer 1 to 9999]
-embed_nj=1         # jobs of extract and embed_utterances; each uses all cores of its machine
+embed_nj=1         # jobs of extract and embed_utterances; each of a network uses all cores
                    # [integer 1 to 9999]
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set

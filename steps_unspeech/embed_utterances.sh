@@ -7,7 +7,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-nj=1               # jobs; each uses all cores of its machine [integer 1 to 9999]
+nj=1               # jobs; each of a network uses all cores [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
 overwrite=false    # make them again, even if they were made otherwise

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter
@@ -158,6 +159,9 @@ def main() -> None:
         given.setdefault("rows_as_original", is_of_original(options.model))
     row_options = RowOptions(**given)
     maker = row_maker(options.model, row_options, network)
+    if not network:
+        # For good: several threads wait for each other, and round in another way.
+        threadpool_limits(1, "blas")
     spk2utt = read_table(options.spk2utt) if options.spk2utt else {}
     ark_format = options.output_feat_format
     writer = ArkWriter(

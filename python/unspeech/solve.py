@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from unspeech.archives import ArkWriter
@@ -207,7 +208,10 @@ def main() -> None:
             parser.error(f"{options.what} needs --{name}")
     if options.what == "sums":
         (options.sums,) = options.sums
-    run(options)
+    # Products of small matrices gain nothing by several threads, and lose by waiting for them; and
+    # the head, whose id is that of its bytes, must not depend on their number.
+    with threadpool_limits(1, "blas"):
+        run(options)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,28 @@
-"""How well embeddings tell speakers apart that they were not trained on, recipe beside recipe.
+"""How well embeddings tell speakers apart that they were not trained on, model beside model.
 
     PYTHONPATH=python python3 tests/bench/quality.py --corpora DIR --dir /tmp/quality
-    PYTHONPATH=python python3 tests/bench/quality.py … --rows vgg16,speaker --seeds 1,2 --minutes 15
+    PYTHONPATH=python python3 tests/bench/quality.py … --rows vgg16,vgg16_solved --seeds 1,2
     PYTHONPATH=python python3 tests/bench/quality.py … --rows mine --config exp/mine.yaml
+    PYTHONPATH=python python3 tests/bench/quality.py … --speechocean762 DIR --train voices+so762
 
-Trains on the corpus `voices` alone, for the same time each, without its labels. Scores all pairs
-and a clustering of `emodb` (settings may be chosen by it) and of `fsdd`, whose digits are joined to
-3 s (to be reported only). Rows: without training, `fbank` (mean), `deviation` (mean and deviation
-of FBANK) and `mfcc` (of MFCC), the latter two seen against those of `voices`; `vgg16` and
-`vgg16big`, the paper's recipe; one for each --config, by its name; `ivectors`, Kaldi's, extracted
-elsewhere; `resemblyzer`, a public encoder trained with labels, in an environment of its own in
---cache. A model with a solved head is scored as it is, adapted to the scored corpus, and after
-rounds of that.
+Trains on the corpus `voices` without its labels; with `--train voices+so762` on that and the
+training part of SpeechOcean762. Scores all pairs and a clustering of `emodb`, of `fsdd`, whose
+digits are joined to 3 s, and of the test part of SpeechOcean762 where --speechocean762 names its
+folder. Settings may be chosen by `emodb` and, with `--score so762_train`, by SpeechOcean762's
+training part.
+
+Rows: `fbank`, the mean of FBANK; `resemblyzer`, a public encoder trained with labels, in an
+environment of its own in --cache; `mean_deviation`, `statistics100` and `statistics200`, what
+conf/statistics.yaml (`statistics`) is with less pooled or with fewer directions; `vgg16` and
+`vgg16big`, the paper's model, and `…_solved`, the same with a solved head; one for each --config.
+A solved head is scored as it is (on the mean of the scored corpus), adapted to it, and after rounds
+of clustering; other vectors as they are and centred on that mean.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
-goes on where it was. At the end the table of all results is printed.
+goes on where it was. `ari` counts the speakers that cluster.sh gives, `ari_alone` each outlier as
+one. `train_seconds` is the time of train.sh, features being there, since it was last started;
+`load` how many processes wanted the processors. The training of a model without a network has
+nothing random: its seeds are those of clustering. At the end the tables of all results are printed.
 """
 
 import argparse
@@ -27,23 +35,31 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.fft import dct
 
-from unspeech.archives import ArkWriter, iterate_arrays
+from unspeech.archives import ArkWriter
 from unspeech.audio import DataAudio
+from unspeech.cluster_files import read_clusters, read_outliers
+from unspeech.config import read_yaml
+from unspeech.scores import clustering_scores, score_trials, verification_scores
+from unspeech.tables import make_directory, read_table, write_table
+from unspeech.vectors import load_embeddings
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN, SCORED = "voices", {"emodb": "0", "fsdd": "3"}  # corpora; join utterances to these seconds
-CONFIGS = ("statistics", "context", "speaker")
-ADAPTED = {"solved": 0, "rounds": 2}  # how a head is adapted: rounds of adapt.sh
-FIGURES = ("eer", "min_dcf", "nmi", "ari")
-CEPSTRA = slice(1, 20)  # without the first, which is loudness
+JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds
+PARTS = {"so762_train": "train", "so762_test": "test"}  # of SpeechOcean762
+BASELINES = ("fbank", "resemblyzer")
+STAGES = {  # of a solved head: options of adapt.sh
+    "as it is": ("--weight", "0", "--rounds", "0"),
+    "adapted": ("--rounds", "0"),
+    "rounds": (),
+}
+FIGURES = ("eer", "min_dcf", "nmi", "ari", "ari_alone")
 PAPER = {  # the quickest settings of the paper's recipe
     "embedding_transformation": "Vgg16",
     "normalize_input": True,
@@ -54,7 +70,8 @@ PAPER = {  # the quickest settings of the paper's recipe
     "learn_rate": 3.0e-4,
     "steps_per_checkpoint": 50,
 }
-ENDLESS = 1_000_000  # steps of the paper's recipes, which have no schedule; time ends them
+ENDLESS = ("--num-steps", "1000000")  # the paper's have no schedule; time ends them
+SOLVED = "--solve-head true"
 ENCODER = ["torch==2.13.0", "librosa==0.11.0", "webrtcvad-wheels==2.0.14.post1"]
 EMBED = """
 import sys, numpy as np
@@ -72,11 +89,16 @@ class NotAvailable(Exception):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A recipe to train by."""
+    """What to train."""
 
     config: Path
-    options: tuple[str, ...] = ()  # of the step that trains
-    rounds: int = 1
+    settings: str = ""  # over those of the config
+    options: tuple[str, ...] = ()  # more of train.sh
+
+    @property
+    def solved(self) -> bool:
+        """Whether it ends with a solved head."""
+        return SOLVED in self.settings or bool(read_yaml(self.config).get("solve_head"))
 
 
 class Bench:
@@ -85,108 +107,151 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.dir = options, options.dir
         self.results_file = self.dir / "results.jsonl"
-        self.data = {name: self.dir / "data" / name for name in (TRAIN, *SCORED)}
 
     def step(self, script: str, *arguments) -> None:
-        command = [ROOT / "steps_unspeech" / script, *arguments]
-        print("+", *(str(word) for word in command), file=sys.stderr, flush=True)
-        subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
+        command = [str(word) for word in (ROOT / "steps_unspeech" / script, *arguments)]
+        print("+", *command, file=sys.stderr, flush=True)
+        subprocess.run(command, check=True, stdout=sys.stderr)
 
-    def make_data(self) -> None:
-        for name, data in self.data.items():
-            join = ["--join-seconds", SCORED.get(name, "0")]
-            self.step("import_corpus.sh", *join, self.options.corpora / name, data)
-            self.step("make_fbank.sh", "--nj", "2", data)
+    def data(self, name: str) -> Path:
+        """The data directory of a corpus, or of several with + between, with features."""
+        data = self.dir / "data" / name
+        if "+" in name:
+            parts = [self.data(part) for part in name.replace("so762", "so762_train").split("+")]
+            make_directory(data)
+            for table in ("wav.scp", "utt2spk", "utt2num_frames", "feats.scp"):
+                lines = {k: v for part in parts for k, v in read_table(part / table).items()}
+                write_table(data / table, dict(sorted(lines.items())))
+            return data
+        source = self.options.corpora / name
+        if name in PARTS:
+            source = self.part_of_speechocean762(PARTS[name])
+        self.step("import_corpus.sh", "--join-seconds", JOINED.get(name, "0"), source, data)
+        self.step("make_fbank.sh", "--nj", "2", data)
+        return data
+
+    def part_of_speechocean762(self, part: str) -> Path:
+        """A data directory of it; the published one has paths relative to the folder above."""
+        published, made = self.options.speechocean762, self.dir / "speechocean762" / part
+        if not (made / "wav.scp").exists():
+            audio = read_table(published / part / "wav.scp")
+            make_directory(made)
+            write_table(made / "utt2spk", read_table(published / part / "utt2spk"))
+            write_table(made / "wav.scp", {u: str(published / path) for u, path in audio.items()})
+        return made
 
     def results(self) -> list[dict]:
         if not self.results_file.exists():
             return []
         return [json.loads(line) for line in self.results_file.read_text().splitlines()]
 
-    def measure(self, key: dict, vectors_of, about) -> None:
-        """Score vectors, unless that was done.
+    def measure(self, key: dict, vectors_of: Callable[[Path, Path], Path], about=dict) -> None:
+        """Score the vectors of every corpus, unless that was done.
 
         Args:
             key: what makes it this result and no other.
-            vectors_of: makes {corpus: vectors or matrices} of the scored ones, in a folder.
+            vectors_of: makes those of a data directory, in a folder.
             about: makes more to keep with the result, afterwards.
         Raises:
             NotAvailable: when it cannot be done here.
         """
-        if any(key.items() <= result.items() for result in self.results()):
-            return
-        started = time.time()
-        out = self.dir / "rows" / "-".join(str(value).replace(",", "+") for value in key.values())
-        scores = {}
-        for corpus, vectors in vectors_of(out).items():
-            gold, clusters = self.data[corpus] / "utt2spk", out / "clusters" / corpus
-            self.step("cluster.sh", "--utt2spk", gold, vectors, clusters)
-            evaluated = out / "eval" / corpus
-            self.step("evaluate.sh", "--clusters", clusters, vectors, gold, evaluated)
-            found = json.loads((evaluated / "scores.json").read_text())
-            scores[corpus] = {
-                name: round(found[name], 4) for name in (*FIGURES, "clusters", "outliers")
-            }
-        result = key | scores | about()
-        result |= {"wall_seconds": round(time.time() - started), "load": os.getloadavg()[2]}
-        with self.results_file.open("a") as file:
-            file.write(json.dumps(result) + "\n")
-        print(json.dumps(result), flush=True)
+        for corpus in self.options.score:
+            own = key | {"corpus": corpus}
+            if any(own.items() <= result.items() for result in self.results()):
+                continue
+            name = "-".join(str(value) for value in own.values()).replace(" ", "_")
+            out = self.dir / "rows" / name
+            data = self.data(corpus)
+            scores = self.scores(vectors_of(data, out), data / "utt2spk", out / "clusters", key)
+            result = own | scores | about() | {"load": round(os.getloadavg()[0], 1)}
+            with self.results_file.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            print(json.dumps(result), flush=True)
 
-    def baseline(self, row: str) -> None:
-        home = self.dir / "rows" / row
-        key = {"row": row, "adapted": "no"}
-        self.measure(key, lambda out: getattr(self, row)(home, SCORED), dict)
+    def scores(self, vectors: Path, utt2spk: Path, clusters: Path, key: dict) -> dict:
+        """Scores of vectors and of their clustering with the defaults."""
+        self.step("cluster.sh", "--seed", key.get("seed", 1), vectors, clusters)
+        utterances, matrix = load_embeddings(vectors)
+        speakers, found = read_table(utt2spk), read_clusters(clusters)[0]
+        gold = np.array([speakers[utterance] for utterance in utterances])
+        joined = np.array([found[utterance] for utterance in utterances])
+        outliers = read_outliers(clusters)
+        alone = np.array([u if u in outliers else found[u] for u in utterances])
+        scores = verification_scores(score_trials(matrix, gold)) | clustering_scores(gold, joined)
+        scores |= {"ari_alone": clustering_scores(gold, alone)["ari"], "outliers": len(outliers)}
+        return {name: round(scores[name], 4) for name in (*FIGURES, "clusters", "outliers")}
 
-    def fbank(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
-        return {corpus: self.data[corpus] / "feats.scp" for corpus in corpora}
-
-    def deviation(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
-        return self.means_and_deviations(home, corpora, lambda features: features)
-
-    def mfcc(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
-        return self.means_and_deviations(
-            home, corpora, lambda features: dct(features, norm="ortho")[:, CEPSTRA]
+    def trained(self, row: str, recipe: Recipe, seed: int) -> None:
+        """Measure a recipe with one seed."""
+        if not recipe.config.exists():
+            raise NotAvailable(f"{recipe.config}: no such file")
+        settings = (
+            recipe.config.read_bytes() + " ".join((recipe.settings, *recipe.options)).encode()
         )
-
-    def means_and_deviations(self, home: Path, corpora: Iterable[str], of) -> dict[str, Path]:
-        """Those of features over an utterance, each seen against those of the training corpus."""
-
-        def vectors(corpus: str) -> dict[str, np.ndarray]:
-            arrays = iterate_arrays(self.data[corpus] / "feats.scp")
-            values = ((utterance, of(features)) for utterance, features in arrays)
-            return {u: np.concatenate([v.mean(axis=0), v.std(axis=0)]) for u, v in values}
-
-        known = np.array(list(vectors(TRAIN).values()))
-        mean, deviation = known.mean(axis=0), known.std(axis=0)
-        return {
-            corpus: write(
-                home / "embeddings" / corpus,
-                {u: (vector - mean) / deviation for u, vector in vectors(corpus).items()},
-            )
-            for corpus in corpora
+        key = {
+            "row": row,
+            "train": self.options.train,
+            "seed": seed,
+            "minutes": self.options.minutes,
+            "settings": hashlib.md5(settings, usedforsecurity=False).hexdigest()[:8],
         }
+        home = self.dir / "models" / "-".join(str(value) for value in key.values())
 
-    def ivectors(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
-        if not self.options.ivectors:
-            raise NotAvailable(
-                "--ivectors names no folder with i-vector directories that a compiled Kaldi has "
-                f"extracted from {self.dir / 'data'}: {', '.join(self.data)}"
-            )
-        return {corpus: self.options.ivectors / corpus for corpus in corpora}
+        def train() -> Path:
+            if not (home / "seconds").exists():
+                options = ["--config", recipe.config, "--seed", seed, *recipe.options]
+                options += ["--max-minutes", self.options.minutes]
+                options += ["--train-opts", recipe.settings]
+                data, began = self.data(self.options.train), time.monotonic()
+                self.step("train.sh", *options, data, home / "model")
+                (home / "seconds").write_text(f"{time.monotonic() - began:.1f}")
+            return home / "model"
 
-    def resemblyzer(self, home: Path, corpora: Iterable[str]) -> dict[str, Path]:
+        def vectors(data: Path, out: Path, adapt: tuple[str, ...] | None = None) -> Path:
+            model = train()
+            if adapt is not None:
+                self.step("adapt.sh", "--seed", seed, *adapt, data, model, out / "model")
+                model = out / "model"
+            self.step("embed_utterances.sh", data, model, out / "embeddings")
+            return out / "embeddings"
+
+        def about() -> dict:
+            log = [json.loads(line) for line in (home / "model/train_log.jsonl").open()]
+            seconds = float((home / "seconds").read_text())
+            return {"steps": log[-1]["step"], "train_seconds": seconds}
+
+        if recipe.solved:
+            for stage, options in STAGES.items():
+                adapted = partial(vectors, adapt=options)
+                self.measure(key | {"stage": stage}, adapted, about)
+        else:
+            self.measure_vectors(key, vectors, about)
+
+    def measure_vectors(self, key: dict, vectors_of, about=dict) -> None:
+        """Score vectors without a solved head, as they are and centred."""
+
+        def centred(data: Path, out: Path) -> Path:
+            utterances, vectors = load_embeddings(vectors_of(data, out))
+            vectors = vectors - vectors.mean(axis=0)
+            return write(out / "centred", dict(zip(utterances, vectors, strict=True)))
+
+        self.measure(key | {"stage": "as it is"}, vectors_of, about)
+        self.measure(key | {"stage": "centred"}, centred, about)
+
+    def fbank(self, data: Path, out: Path) -> Path:
+        return data / "feats.scp"
+
+    def resemblyzer(self, data: Path, out: Path) -> Path:
         python = self.encoder_python()
-        embeddings = {corpus: home / "embeddings" / corpus for corpus in corpora}
-        with tempfile.TemporaryDirectory() as name:
-            audio, made = Path(name, "audio.npz"), Path(name, "made.npz")
-            for corpus, place in embeddings.items():
-                if not (place / "embedding.scp").exists():
-                    np.savez(audio, **dict(DataAudio(self.data[corpus], 16000).read()))
-                    subprocess.run([python, "-W", "ignore", "-c", EMBED, audio, made], check=True)
-                    with np.load(made) as vectors:
-                        write(place, dict(vectors))
-        return embeddings
+        place = self.dir / "resemblyzer" / data.name
+        if not (place / "embedding.scp").exists():
+            with tempfile.TemporaryDirectory() as name:
+                audio, made = Path(name, "audio.npz"), Path(name, "made.npz")
+                np.savez(audio, **dict(DataAudio(data, 16000).read()))
+                subprocess.run([python, "-W", "ignore", "-c", EMBED, audio, made], check=True)
+                with np.load(made) as vectors:
+                    write(place, dict(vectors))
+        return place
 
     def encoder_python(self) -> Path:
         """Python of the environment with the encoder, which is made if it is not there."""
@@ -204,67 +269,27 @@ class Bench:
             complete.touch()
         return python
 
-    def trained(self, row: str, recipe: Recipe, seed: int) -> None:
-        """Measure a recipe with one seed."""
-        if not recipe.config.exists():
-            raise NotAvailable(f"{recipe.config}: no such file")
-        options = self.options
-        settings = recipe.config.read_bytes() + " ".join(recipe.options).encode()
-        key = {
-            "row": row,
-            "seed": seed,
-            "minutes": options.minutes,
-            "rounds": recipe.rounds,
-            "settings": hashlib.md5(settings, usedforsecurity=False).hexdigest()[:8],
-        }
-        home = self.dir / "rows" / "-".join(str(value) for value in key.values())
-        model = home / "model"
-
-        def vectors(out: Path, adapted: str) -> dict[str, Path]:
-            script, more = "train.sh", recipe.options
-            if recipe.rounds > 1:
-                script, more = "train_rounds.sh", ("--rounds", recipe.rounds, *more)
-            arguments = ["--config", recipe.config, "--seed", seed, "--max-minutes"]
-            self.step(script, *arguments, options.minutes, *more, self.data[TRAIN], model)
-            for corpus in SCORED:
-                own = model
-                if adapted != "no":
-                    own = out / "model" / corpus
-                    rounds = ["--rounds", ADAPTED[adapted], "--seed", seed]
-                    self.step("adapt.sh", *rounds, self.data[corpus], model, own)
-                self.step("embed_utterances.sh", self.data[corpus], own, out / corpus)
-            return {corpus: out / corpus for corpus in SCORED}
-
-        def about() -> dict:
-            log = [json.loads(line) for line in (model / "train_log.jsonl").open()]
-            return {"steps": log[-1]["step"], "train_seconds": round(log[-1]["seconds"])}
-
-        solved = "solve_head: true" in recipe.config.read_text()
-        for adapted in ("no", *ADAPTED) if solved else ("no",):
-            made = partial(vectors, adapted=adapted)
-            self.measure(key | {"adapted": adapted}, made, about)
-
-    def table(self) -> str:
-        """Means over seeds, a line a row, as Markdown."""
-        groups: dict[tuple, list[dict]] = {}
-        for result in self.results():
-            parts = ("row", "adapted", "minutes", "rounds", "settings")
-            groups.setdefault(tuple(result.get(part, "") for part in parts), []).append(result)
-        figures = " | ".join(("EER %", "minDCF", "NMI", "ARI"))
-        heads = " | ".join(f"{corpus}: {figures}" for corpus in SCORED)
-        lines = [f"| row | minutes | seeds | {heads} |", "|---" * (3 + 4 * len(SCORED)) + "|"]
-        rows = [row for row, *_ in groups]
-        for key in sorted(groups, key=lambda key: rows.index(key[0])):
-            (row, adapted, minutes, rounds, _), results = key, groups[key]
-            seeds = " ".join(str(result["seed"]) for result in results if "seed" in result)
-            in_rounds = f"in {rounds} rounds" if rounds not in ("", 1) else ""
-            how = {"no": "", "solved": "adapted", "rounds": "adapted in rounds"}[adapted]
-            cells = [" ".join(filter(None, (row, in_rounds, how))), str(minutes), seeds]
-            for corpus in SCORED:
-                means = {f: np.mean([result[corpus][f] for result in results]) for f in FIGURES}
-                cells.append(f"{means.pop('eer'):.1f}")
-                cells += [f"{mean:.2f}" for mean in means.values()]
-            lines.append(f"| {' | '.join(cells)} |")
+    def tables(self) -> str:
+        """Means over seeds, a table a corpus and a line a row and stage, as Markdown."""
+        parts, lines = ("row", "train", "minutes", "settings", "stage"), []
+        results = self.results()
+        for corpus in dict.fromkeys(result["corpus"] for result in results):
+            lines += ["", f"{corpus}:", ""]
+            lines += ["| row | trained on | stage | seeds | minutes | EER % | minDCF | NMI | ARI |"]
+            lines += ["|---" * 9 + "|"]
+            groups: dict[tuple, list[dict]] = {}
+            for result in results:
+                if result["corpus"] == corpus:
+                    key = tuple(result.get(part, "–") for part in parts)
+                    groups.setdefault(key, []).append(result)
+            for (row, train, _, _, stage), group in groups.items():
+                mean = {figure: np.mean([each[figure] for each in group]) for figure in FIGURES}
+                seeds = " ".join(str(each.get("seed", "–")) for each in group)
+                minutes = np.mean([each.get("train_seconds", 0) for each in group]) / 60
+                cells = [row, train, stage, seeds, f"{minutes:.1f}", f"{mean.pop('eer'):.2f}"]
+                del mean["ari_alone"]
+                cells += [f"{value:.2f}" for value in mean.values()]
+                lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines)
 
 
@@ -276,6 +301,25 @@ def write(directory: Path, vectors: dict[str, np.ndarray]) -> Path:
     return directory
 
 
+def recipes_of(options: argparse.Namespace) -> dict[str, Recipe]:
+    """Rows that are trained, by name."""
+    paper, big = options.dir / "vgg16.yaml", ROOT / "conf/unspeech_64.yaml"
+    paper.write_text(yaml.safe_dump(PAPER, sort_keys=False))
+    often = "--steps-per-checkpoint 50"
+    statistics = ROOT / "conf/statistics.yaml"
+    recipes = {
+        "statistics": Recipe(statistics),
+        "mean_deviation": Recipe(statistics, "--pooling mean,deviation"),
+        "statistics100": Recipe(statistics, "--embedding-size 100"),
+        "statistics200": Recipe(statistics, "--embedding-size 200"),
+        "vgg16": Recipe(paper, "", ENDLESS),
+        "vgg16_solved": Recipe(paper, SOLVED, ENDLESS),
+        "vgg16big": Recipe(big, often, ENDLESS),
+        "vgg16big_solved": Recipe(big, f"{often} {SOLVED}", ENDLESS),
+    }
+    return recipes | {path.stem: Recipe(path.resolve()) for path in options.config}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -284,58 +328,42 @@ def main() -> None:
     def words(text: str) -> list[str]:
         return [word for word in text.split(",") if word]
 
-    parser.add_argument("--corpora", required=True, type=Path, help="folder of the three corpora")
-    parser.add_argument("--dir", required=True, type=Path, help="folder for everything")
-    parser.add_argument("--rows", type=words, help="which, commas between (all)")
-    parser.add_argument("--seeds", type=words, default=["1", "2"], help="of training (1,2)")
-    parser.add_argument("--minutes", type=float, default=15, help="of training, each (15)")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        action="append",
-        help="settings of a row; may be given again (those of conf/ but the paper's)",
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="train the rows of --config in so many rounds (1)"
-    )
-    parser.add_argument("--ivectors", type=Path, help="folder of Kaldi's i-vector directories")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "unspeech-bench"),
-        help="folder for the encoder's environment, 1.2 GB (%(default)s)",
-    )
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "unspeech-bench")
+    add = parser.add_argument
+    add("--corpora", required=True, type=Path, help="folder with voices, emodb and fsdd")
+    add("--speechocean762", type=Path, help="folder of SpeechOcean762, as it is published")
+    add("--dir", required=True, type=Path, help="folder for everything")
+    add("--rows", type=words, help="which, commas between (all)")
+    add("--config", type=Path, action="append", default=[], help="settings of a row; repeatable")
+    add("--train", default="voices", choices=["voices", "voices+so762"], help="what to train on")
+    add("--score", type=words, help="corpora: emodb,fsdd,so762_test,so762_train (not the last)")
+    add("--seeds", type=words, default=["1", "2"], help="commas between (1,2)")
+    add("--minutes", type=float, default=15, help="of training at most, each (15)")
+    add("--cache", type=Path, default=cache, help="for the encoder, 1.2 GB (%(default)s)")
     options = parser.parse_args()
+    ocean = options.speechocean762
+    options.score = options.score or ["emodb", "fsdd", *["so762_test"] * bool(ocean)]
+    if not ocean and "so762" in options.train + "".join(options.score):
+        parser.error("--speechocean762 is missing")
+    if ocean:
+        options.speechocean762 = ocean.resolve()
 
     options.dir.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options)
-    paper = options.dir / "vgg16.yaml"
-    paper.write_text(yaml.safe_dump(PAPER, sort_keys=False))
-    more = ("--num-steps", str(ENDLESS), "--train-opts", "--steps-per-checkpoint 50")
-    recipes = {
-        "vgg16": Recipe(paper, ("--num-steps", str(ENDLESS))),
-        "vgg16big": Recipe(ROOT / "conf/unspeech_64.yaml", more),
-    }
-    configs = options.config or [ROOT / "conf" / f"{name}.yaml" for name in CONFIGS]
-    recipes |= {path.stem: Recipe(path.resolve(), rounds=options.rounds) for path in configs}
-    baselines = ("fbank", "deviation", "mfcc", "ivectors", "resemblyzer")
-    rows = options.rows or [*baselines, *recipes]
-    unknown = set(rows).difference(baselines, recipes)
+    bench, recipes = Bench(options), recipes_of(options)
+    rows = options.rows or [*BASELINES, *recipes]
+    unknown = set(rows).difference(BASELINES, recipes)
     if unknown:
-        parser.error(f"no rows {', '.join(unknown)}; there are {', '.join([*baselines, *recipes])}")
-
-    bench.make_data()
-    runs = [(row, None) for row in rows if row in baselines]
-    runs += [(row, int(seed)) for seed in options.seeds for row in rows if row in recipes]
-    for row, seed in runs:
+        parser.error(f"no rows {', '.join(unknown)}; there are {', '.join([*BASELINES, *recipes])}")
+    for row in rows:
         try:
-            if seed is None:
-                bench.baseline(row)
-            else:
-                bench.trained(row, recipes[row], seed)
+            if row in BASELINES:
+                bench.measure_vectors({"row": row}, getattr(bench, row))
+                continue
+            for seed in options.seeds:
+                bench.trained(row, recipes[row], int(seed))
         except NotAvailable as reason:
             print(f"{row}: not available: {reason}", flush=True)
-    print(bench.table())
+    print(bench.tables())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """How fast training, sampling and extraction are, each beside a naive way in the same run.
 
     PYTHONPATH=python python3 tests/bench/speed.py [--config conf/speaker.yaml] [--short data/fsdd]
+    PYTHONPATH=python python3 tests/bench/speed.py --statistics data/voices
 
-Naive is
+The second form times the commands of conf/statistics.yaml on a data directory with features:
+training on all cores, extraction on one. Seconds of the processors are those that other work on the
+machine leaves as they are. The first form times networks; naive is
 - training: to embed both windows of every pair separately;
 - sampling: to draw pair by pair, in a loop that takes an utterance's features from memory, as the
   original program does, or from its archive;
@@ -11,7 +14,10 @@ What is compared takes turns, and its median counts.
 """
 
 import argparse
+import os
+import resource
 import statistics
+import subprocess
 import tempfile
 import time
 from collections import deque
@@ -33,6 +39,7 @@ from unspeech.sampling import Batch, ContextSampler
 from unspeech.tables import read_table
 from unspeech.trainer import Trainer
 
+ROOT = Path(__file__).resolve().parents[2]
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
 STORED = 2000  # utterances that it really has; the 100,000 are spread over them
 REPEATS = 50  # batches drawn for a measurement
@@ -63,6 +70,40 @@ def windows_of_pairs(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lefts = np.concatenate([np.repeat(batch.targets, contexts, axis=0), negatives])
     rights = np.concatenate([np.arange(size * contexts), batch.negatives[:, 1]])
     return lefts, rows[rights], np.arange(len(lefts)) < size * contexts
+
+
+def timed(command: list[object], **environment: str) -> tuple[float, float]:
+    """Seconds, and seconds of the processors, that a command takes."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    began, before = time.perf_counter(), used()
+    words = [str(word) for word in command]
+    subprocess.run(words, check=True, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began, used() - before
+
+
+def measure_statistics(data: Path, directory: Path) -> None:
+    step, model = ROOT / "steps_unspeech/train.sh", directory / "model"
+    speech = sum(map(int, read_table(data / "utt2num_frames").values())) / FRAMES_A_SECOND
+    wall, processor = timed([step, "--config", ROOT / "conf/statistics.yaml", data, model])
+    print(
+        f"training on {speech / 3600:.2f} hours: {wall:.1f} s, {processor:.1f} of the processors",
+        flush=True,
+    )
+    for average in ("none", "running"):
+        command = ["taskset", "-c", "0", "python3", "-m", "unspeech.embed", "--period", "10"]
+        command += ["--causal", "true", "--average", average, "--feats", data / "feats.scp"]
+        command += ["--model", model, "--ark", directory / "ivector_online.ark"]
+        wall, processor = timed(command, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        print(
+            f"extraction on one core, period 10, average {average}, start and files included: "
+            f"{wall:.1f} s, {speech / wall:.0f} times real time; {processor:.1f} s of the "
+            f"processor, {speech / processor:.0f} times",
+            flush=True,
+        )
 
 
 def measure_training(config: Config, directory: Path) -> float:
@@ -229,7 +270,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="settings; the paper's if not given")
     parser.add_argument("--short", help="data directory of short utterances; else made up")
+    parser.add_argument("--statistics", type=Path, help="time the statistics model on these data")
     options = parser.parse_args()
+    if options.statistics:
+        with tempfile.TemporaryDirectory() as name:
+            measure_statistics(options.statistics, Path(name))
+        return
     config = make_config(read_yaml(options.config) if options.config else {}, "bench")
     # The paper's way of drawing pairs, whatever the encoder.
     paper = Config()
