@@ -25,6 +25,7 @@ TINY = {  # settings of a model that trains in seconds
     "embedding_size": 8,
     "batch_size": 8,
     "normalize_input": "true",
+    "learn_rate": 0.001,
     "num_steps": 30,
     "steps_per_checkpoint": 5,
 }

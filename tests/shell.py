@@ -23,7 +23,7 @@ def run(*command, cwd=None, **environment) -> subprocess.CompletedProcess:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,  # for what hangs: a busy machine is slow
     )
 
 

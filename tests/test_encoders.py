@@ -27,14 +27,14 @@ def narrow(monkeypatch):
     """Networks of `keras.applications` with an eighth of their channels, as deep as they are."""
     whole = encoders_resnet._adapted
 
-    def adapted(network, image, adapt):
+    def adapted(network, image, adapt, *pooling):
         def narrower(layer):
             changed = adapt(layer)
             if isinstance(layer, keras.layers.Conv2D):
                 changed["filters"] = changed.get("filters", layer.filters) // 8
             return changed
 
-        return whole(network, image, narrower)
+        return whole(network, image, narrower, *pooling)
 
     monkeypatch.setattr(encoders_resnet, "_adapted", adapted)
 
