@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import STATISTICS, call, tiny_options, voices, write_features
+from conftest import STATISTICS, call, call_fails, solve, tiny_options, voices, write_features
 from shell import STEPS, paused, run
 
 from unspeech.archives import iterate_arrays
+from unspeech.model_dir import read_head
 from unspeech.statistics import load_statistics_model
 from unspeech.tables import read_table
 
@@ -154,31 +155,41 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("encoder", NETWORKS)
-def test_a_network_with_a_solved_head(encoder, many_data, dev, tmp_path):
+def test_a_network_with_a_solved_head(encoder, tiny_data, tmp_path):
     model, new = tmp_path / "model", tmp_path / "new"
+    other = voices(3, 4, seed=5)
+    dev = write_features(tmp_path / "data", other)
     settings = {"embedding_transformation": encoder, "num_steps": 2, "steps_per_checkpoint": 1}
     settings |= {"solve_head": "true", **NETWORKS[encoder]}
-    options = " ".join(tiny_options(**settings))
-    step("train", "--train-opts", options, many_data, model)
+    call("train", "--data", tiny_data, "--dir", model, *tiny_options(**settings))
+    network = id_of(model)
+    solve(tiny_data, model)
+    assert id_of(model) != network
     step("adapt", "--rounds", 0, dev, model, new)
     assert id_of(new) != id_of(model)
-    common = ["--feats", dev / "feats.scp"]
     vectors = {}
     for each in (model, new):
-        call("embed", *common, "--model", each, "--ark", tmp_path / f"{each.name}.i.ark")
-        call(
-            "embed", "utterances", *common, "--model", each, "--ark", tmp_path / f"{each.name}.ark"
-        )
-        rows = dict(iterate_arrays(tmp_path / f"{each.name}.i.scp"))
-        frames = {u: len(f) for u, f in iterate_arrays(dev / "feats.scp")}
+        made = ["--feats", dev / "feats.scp", "--model", each, "--ark"]
+        call("embed", *made, tmp_path / "rows" / f"{each.name}.ark")
+        call("embed", "utterances", *made, tmp_path / f"{each.name}.ark")
+        rows = dict(iterate_arrays(tmp_path / "rows" / f"{each.name}.scp"))
         assert {u: r.shape for u, r in rows.items()} == {
-            u: (-(-n // 10), 8) for u, n in frames.items()
+            u: (-(-len(f) // 10), 8) for u, f in other.items()
         }
         vectors[each] = np.array([v for _, v in iterate_arrays(tmp_path / f"{each.name}.scp")])
         np.testing.assert_allclose(np.linalg.norm(vectors[each], axis=1), 1, rtol=1e-5)
     assert np.abs(vectors[model] - vectors[new]).max() > 0.01
     damaged = shutil.copytree(new, tmp_path / "damaged")
     (damaged / "model.weights.h5").write_bytes((model / "model.weights.h5").read_bytes())
-    result = run(STEPS / "embed_utterances.sh", dev, damaged, tmp_path / "e")
-    assert result.returncode == 1
-    assert "was changed or damaged" in (tmp_path / "e/log/embed.1.log").read_text()
+    message = call_fails(
+        "embed", "--feats", dev / "feats.scp", "--model", damaged, "--ark", tmp_path / "x.ark"
+    )
+    assert "was changed or damaged since the model was trained" in message
+
+
+def test_train_sh_solves_the_head_of_a_network(tiny_data, tmp_path):
+    settings = {"embedding_transformation": "BaselineDnn", "num_steps": 1, "solve_head": "true"}
+    options = " ".join(tiny_options(**settings))
+    said = step("train", "--train-opts", options, tiny_data, tmp_path / "model")
+    assert "Solved a head of 8 of 8 directions from 24 utterances" in said
+    assert read_head(tmp_path / "model").dim == 8
