@@ -282,7 +282,9 @@ class Bench:
                 if result["corpus"] == corpus:
                     key = tuple(result.get(part, "–") for part in parts)
                     groups.setdefault(key, []).append(result)
-            for (row, train, _, _, stage), group in groups.items():
+            rows = list(dict.fromkeys(row for row, *_ in groups))
+            for key in sorted(groups, key=lambda key: rows.index(key[0])):
+                (row, train, _, _, stage), group = key, groups[key]
                 mean = {figure: np.mean([each[figure] for each in group]) for figure in FIGURES}
                 seeds = " ".join(str(each.get("seed", "–")) for each in group)
                 minutes = np.mean([each.get("train_seconds", 0) for each in group]) / 60
