@@ -148,6 +148,8 @@ def test_a_trained_head_is_not_solved_again(tiny_model, dev, tmp_path):
 NETWORKS = {
     "Vgg16": {},
     "TDNN": {
+        "window_length": 40,
+        "window_neg_length": 40,
         "tdnn_channels": 8, "pooled_channels": 8, "fc_size": 0, "context_sampling": "recording",
         "left_contexts": 0, "right_contexts": 1,
     },
