@@ -21,6 +21,7 @@ from unspeech.tables import atomic_write
 
 PAIRS = 256  # recordings of which two windows are kept, to say how well a head tells them apart
 _SCALE = 10.0  # of cosines, in the loss of these
+SHRINKAGE = 0.03  # how much equal variances stand in for what little speech cannot tell
 LEAST_CLUSTER = 4  # utterances that make a cluster a context
 
 
@@ -181,7 +182,7 @@ def solve_head(sums: ContextSums, total_weight: float, limit: float, dim: int) -
     total = unit_trace(total / np.outer(scale, scale))
     within = unit_trace(sums.within / np.outer(scale, scale))
     # As it is stored, so that adapting the head solves from the very same numbers.
-    covariance = (total_weight * total + within).astype(np.float32)
+    covariance = shrunk(total_weight * total + within, sums.freedom).astype(np.float32)
     matrix, directions = _map(covariance.astype(np.float64), total, scale, dim)
     return SolvedHead(sums.mean(), matrix, directions, scale, covariance, _prior(sums), limit)
 
@@ -228,6 +229,22 @@ def unit_trace(covariance: np.ndarray) -> np.ndarray:
     """Scale a covariance so that its variances are 1 on average; of nothing but zeros, zeros."""
     trace = np.trace(covariance)
     return covariance * (len(covariance) / trace) if trace > 0 else covariance
+
+
+def shrunk(covariance: np.ndarray, freedom: int) -> np.ndarray:
+    """Mix a covariance with equal variances, the more the fewer windows it comes from.
+
+    With fewer windows than values, directions that none of them showed would count the most. It
+    fades with the square of their ratio: hours of speech need none of it.
+
+    Args:
+        covariance: (width, width).
+        freedom: windows less recordings.
+    """
+    width = len(covariance)
+    weight = SHRINKAGE * (width / freedom) ** 2
+    even = np.eye(width) * (np.trace(covariance) / width)
+    return (covariance + weight * even) / (1 + weight)
 
 
 def _prior(sums: ContextSums) -> np.ndarray:
