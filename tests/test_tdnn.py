@@ -4,7 +4,8 @@ from conftest import assert_close
 
 from unspeech.augment import PARTS, augment, warp_table
 from unspeech.config import make_config
-from unspeech.embed import Embedder, RowOptions
+from unspeech.embedder import Embedder
+from unspeech.rows import RowOptions
 from unspeech.model import UnspeechModel
 from unspeech.windows import WindowEmbedder, window_embedder
 

@@ -84,8 +84,7 @@ class PooledWindowEmbedder:
         heads = [model.embed_target_outputs] + [model.embed_context_outputs] * both_heads
         self.width, self.alignment = config.embedding_size * len(heads), encoder.stride
         if pooled:
-            shape = (None, encoder.outputs, encoder.channels)
-            heads, self.width = [encoder.pooling], encoder.pooling.compute_output_shape(shape)[-1]
+            heads, self.width = [encoder.pooling], encoder.width
         self._batch = batch or WINDOWS_A_BATCH
         self._window_length = config.window_length
         self._offsets = np.arange(encoder.outputs)
