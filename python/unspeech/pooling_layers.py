@@ -1,4 +1,4 @@
-"""Statistics pooling as layers of a network: the arithmetic of `unspeech.pooling`, with gradients."""
+"""Statistics pooling as layers of a network: what `unspeech.pooling` does, with gradients."""
 
 import numpy as np
 import tensorflow as tf
@@ -171,7 +171,7 @@ class WithFeatures(layers.Layer):
 
 
 def moments(values: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weighted mean and deviation over time: (windows, outputs, channels) to (windows, channels)."""
+    """Weighted mean and deviation over time, each (windows, channels)."""
     mean = tf.reduce_sum(weights * values, axis=1)
     variance = tf.reduce_sum(weights * tf.square(values - mean[:, None]), axis=1)
     return mean, tf.sqrt(variance + VARIANCE_FLOOR)
