@@ -14,7 +14,8 @@ from unspeech.errors import UnspeechError
 from unspeech.model import UnspeechModel
 from unspeech.pooling import STATISTICS, StatisticsPooling, cosine_transform
 from unspeech.pooling_layers import AttentiveStatistics, Statistics
-from unspeech.windows import WindowEmbedder, window_embedder
+from unspeech.values import NetworkValues
+from unspeech.windows import UtterancePooler, WindowEmbedder, window_embedder
 
 SMALL = {
     "embedding_transformation": "TDNN", "tdnn_channels": 16, "pooled_channels": 12, "fc_size": 0,
@@ -92,6 +93,27 @@ def test_one_pass_gives_what_window_by_window_gives(encoder):
     each = WindowEmbedder(model, both_heads=False).embed(frames, starts)
     once = window_embedder(model, both_heads=False).embed(frames, starts)
     assert_close(once, each)
+
+
+def test_an_utterance_is_pooled_whole_and_its_windows_side_by_side(monkeypatch):
+    model = model_of()
+    encoder, pooler = model.target_encoder, UtterancePooler(model)
+    window, stride = encoder.outputs, encoder.stride
+    for frames, windows in ((60, 1), (70, 2), (60 + 3 * window * stride, 4)):
+        features = frames_of(frames)
+        values, cut = pooler.pool(features)
+        outputs = model.frame_outputs(features[None])
+        assert_close(values, encoder.pooling(outputs)[0])
+        assert len(cut) == windows
+        assert_close(cut[0], encoder.pooling(outputs[:, :window])[0])
+        if windows != 1:
+            assert_close(cut[-1], encoder.pooling(outputs[:, -window:])[0])
+    monkeypatch.setattr("unspeech.windows.PIECE_FRAMES", window)
+    pieces, cut = pooler.pool(features)
+    assert_close(pieces, cut.mean(axis=0))
+    (short,) = NetworkValues(model).pooled([("u", features[:45])], lambda name: True)
+    assert np.isfinite(short.values).all()
+    assert len(short.windows) == 1
 
 
 def test_normalisation_learns_from_training_batches_only():

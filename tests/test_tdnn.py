@@ -5,8 +5,8 @@ from conftest import assert_close
 from unspeech.augment import PARTS, augment, warp_table
 from unspeech.config import make_config
 from unspeech.embedder import Embedder
-from unspeech.rows import RowOptions
 from unspeech.model import UnspeechModel
+from unspeech.rows import RowOptions
 from unspeech.windows import WindowEmbedder, window_embedder
 
 SMALL = {

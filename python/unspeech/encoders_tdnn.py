@@ -45,9 +45,7 @@ class PooledEncoder(keras.Model):
         config: settings.
     """
 
-    def __init__(
-        self, window, outputs, pooling: layers.Layer, frames: int, config: Config
-    ) -> None:
+    def __init__(self, window, outputs, pooling: layers.Layer, frames: int, config: Config) -> None:
         super().__init__()
         dim, self.stride = window.shape[-1], config.time_stride
         if config.feature_statistics:

@@ -143,9 +143,7 @@ class WithFeatures(layers.Layer):
         stride: feature frames of an output.
     """
 
-    def __init__(
-        self, outputs: layers.Layer, features: Statistics, dim: int, stride: int
-    ) -> None:
+    def __init__(self, outputs: layers.Layer, features: Statistics, dim: int, stride: int) -> None:
         super().__init__(dtype="float32")
         self._outputs, self._features = outputs, features
         self._dim, self._carried = dim, dim * stride
