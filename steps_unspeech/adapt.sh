@@ -17,7 +17,8 @@ weight=1.5         # of what varies within recordings of this corpus, beside wha
 rounds=3           # at most; 0: do not cluster [integer 0 to 99]
 agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
                    # [number 0 to 1]
-embedding_size=    # dimension of the embedding, 0 for all; default: the model's [integer >= 0]
+embedding_size=100 # directions at most, those in which utterances of this corpus vary most compared with
+                   # what varies within recordings and clusters; 0: all [integer >= 0]
 seed=1             # of clustering [integer >= 0]
 overwrite=false    # solve again, even if it was done otherwise
 
@@ -45,7 +46,7 @@ pool_contexts "$new/final.ie.id" "$data" "$feats" "$model" "$work"
 # solve <model> [<clusters>]: solve the head for this corpus.
 solve() {
   run_jobs "$1/log/solve.log" python3 -m unspeech.solve head --model "$model" --sums "${sums[@]}" \
-    --weight "$weight" ${embedding_size:+--embedding-size "$embedding_size"} \
+    --weight "$weight" --embedding-size "$embedding_size" \
     ${2:+--values "$work/values.scp" --clusters "$2"} --out "$1"
 }
 
@@ -58,8 +59,9 @@ for ((round = 1; round <= rounds; round++)); do
   run_jobs "$dir/log/embed.log" python3 -m unspeech.solve embed --model "$dir/model" \
     --values "$work/values.scp" --ark "$dir/embedding.ark"
   gold=(${before:+--utt2spk "$before/utt2spk"})
-  "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" "${clustering[@]}" "${gold[@]}" \
-    --overwrite true "$dir/embedding.scp" "$dir/clusters" > "$dir/log/clusters.log"
+  "$UNSPEECH_ROOT/steps_unspeech/cluster.sh" --nj "$nj" --cmd "$cmd" --seed "$seed" \
+    "${clustering[@]}" "${gold[@]}" --overwrite true "$dir/embedding.scp" "$dir/clusters" \
+    > "$dir/log/clusters.log"
   echo "Round $round: $(awk -F '[:,]' '/"clusters"/ { print $2 + 0; exit }' \
     "$dir/clusters/clusters.json") clusters"
   if [ -n "$before" ]; then

@@ -44,13 +44,19 @@ def dense(x, units: int, name: str, config: Config):
 
 def _activate(x, name: str, config: Config):
     if config.batch_normalization:
-        # TF-Slim's defaults: a shift and no scale, which the next layer's weights make up for.
-        decay = config.batch_normalization_decay
-        norm = layers.BatchNormalization(
-            momentum=decay,
-            scale=False,
-            synchronized=several_replicas(),
-            name=f"{name}_norm",
-        )
-        x = norm(x)
+        x = batch_norm(name, config)(x)
     return layers.Activation(leaky_relu, name=f"{name}_activation")(x)
+
+
+def batch_norm(name: str, config: Config, **options) -> layers.BatchNormalization:
+    """Batch normalisation with TF-Slim's defaults.
+
+    A shift and no scale, which the next layer's weights make up for.
+    """
+    return layers.BatchNormalization(
+        momentum=config.batch_normalization_decay,
+        scale=False,
+        synchronized=several_replicas(),
+        name=f"{name}_norm",
+        **options,
+    )

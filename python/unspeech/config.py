@@ -96,11 +96,14 @@ class Config:
     time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next", "[1, 1000]")
     pooling: str = setting(
         "mean,deviation",
-        "Statistics, TDNN: what is taken of frames over time, some of "
+        "Statistics, TDNN, ECAPA: what is taken of frames over time, some of "
         "mean,deviation,difference,correlation",
     )
     correlation_channels: int = setting(
         24, "channels that frames are projected to for their correlations", "[2, 1000]"
+    )
+    feature_statistics: bool = setting(
+        False, "TDNN, ECAPA: put the same statistics of the features beside"
     )
     rnn_hidden_cells: int = setting(512, "cells of an LSTM", "[1, 100000]")
     dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block", "[1, 10000]")
@@ -113,7 +116,7 @@ class Config:
     num_highway_layers: int = setting(6, "HighwayDnn: number of highway layers", "[1, 1000]")
     num_dnn_layers: int = setting(3, "BaselineDnn: number of layers", "[1, 1000]")
     batch_normalization: bool = setting(
-        False, "batch normalisation in encoders that do not have their own"
+        False, "batch normalisation in encoders without their own; TDNN, ECAPA: of what is pooled"
     )
     batch_normalization_decay: float = setting(0.999, "decay of its moving averages", "[0, 1)")
     force_resnet_istraining: bool = setting(

@@ -8,7 +8,15 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from unspeech.blocks import batch_norm
 from unspeech.config import Config
+from unspeech.pooling import statistics_named
+from unspeech.pooling_layers import (
+    AttentiveStatistics,
+    CarriedFeatures,
+    Statistics,
+    WithFeatures,
+)
 
 TDNN_LAYERS = ((5, 1), (3, 1), (3, 2), (3, 3))  # width and dilation of each convolution
 ECAPA_DILATIONS = (1, 1, 2)  # of the blocks
@@ -18,33 +26,58 @@ ECAPA_PARTS = 4  # of a block's channels; the first is passed on, the others are
 class PooledEncoder(keras.Model):
     """A frame-level network and a pooling of its outputs.
 
+    With `feature_statistics`, the outputs carry features, whose statistics stand beside their own;
+    with `batch_normalization`, what is pooled is normalised for the trained head.
+
     Attributes:
+        frame_level: (windows, frames, dim) to (windows, outputs, channels), without padding.
+        pooling: (windows, outputs, channels) to (windows, width), what a solved head is for.
         stride: frames from one output to the next.
         outputs: how many a window has.
         channels: of an output.
+        width: of what is pooled.
 
     Args:
-        frame_level: (windows, frames, dim) to (windows, outputs, channels), without padding.
-        pooling: (windows, outputs, channels) to (windows, features).
+        window: input of the network.
+        outputs: of the network.
+        pooling: of these.
         frames: of a window.
-        stride: see above.
+        config: settings.
     """
 
-    def __init__(
-        self, frame_level: keras.Model, pooling: layers.Layer, frames: int, stride: int
-    ) -> None:
+    def __init__(self, window, outputs, pooling: layers.Layer, frames: int, config: Config) -> None:
         super().__init__()
-        self.frame_level, self.pooling, self.stride = frame_level, pooling, stride
-        shape = (1, frames, frame_level.input_shape[-1])
-        _, self.outputs, self.channels = frame_level.compute_output_shape(shape)
-        self.built = True  # the pooling has no weights
+        dim, self.stride = window.shape[-1], config.time_stride
+        if config.feature_statistics:
+            network = keras.Model(window, outputs)
+            count = network.compute_output_shape((1, frames, dim))[1]
+            seen = frames - (count - 1) * self.stride
+            outputs = CarriedFeatures(self.stride, seen)(window, outputs)
+            channels = min(config.correlation_channels, dim)
+            features = Statistics(statistics_of(config), channels, fixed=True)
+            pooling = WithFeatures(pooling, features, dim, self.stride)
+        self.frame_level, self.pooling = keras.Model(window, outputs), pooling
+        shape = self.frame_level.compute_output_shape((1, frames, dim))
+        _, self.outputs, self.channels = shape
+        pooling.build(shape)
+        self.width = pooling.compute_output_shape(shape)[-1]
+        self.norm = None
+        if config.batch_normalization:
+            self.norm = batch_norm("pooled", config, dtype="float32")
+            self.norm.build((None, self.width))
+        self.built = True
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.pooling(self.frame_level(windows, training=training))
+        return self.finish(self.frame_level(windows, training=training), training)
+
+    def finish(self, outputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """(windows, outputs, channels) to (windows, width): all that follows `frame_level`."""
+        pooled = self.pooling(outputs)
+        return self.norm(pooled, training=training) if self.norm else pooled
 
 
 def tdnn(frames: int, dim: int, config: Config) -> PooledEncoder:
-    """Convolutions that see 29 frames in all; mean and deviation over time.
+    """Convolutions that see 29 frames in all; statistics over time.
 
     Source: Snyder et al. 2018, X-Vectors, its frame-level layers, narrower and with a stride.
     """
@@ -54,9 +87,8 @@ def tdnn(frames: int, dim: int, config: Config) -> PooledEncoder:
         stride = config.time_stride if i == 0 else 1
         x = _convolution(x, config.tdnn_channels, f"tdnn_{i}", width, dilation, stride)
     x = _convolution(x, config.pooled_channels, "tdnn_last")
-    return PooledEncoder(
-        keras.Model(window, x), Statistics(dtype="float32"), frames, config.time_stride
-    )
+    pooling = Statistics(statistics_of(config), config.correlation_channels, fixed=False)
+    return PooledEncoder(window, x, pooling, frames, config)
 
 
 def ecapa(frames: int, dim: int, config: Config) -> PooledEncoder:
@@ -76,9 +108,17 @@ def ecapa(frames: int, dim: int, config: Config) -> PooledEncoder:
     hidden = layers.Conv1D(config.pooled_channels // 8, 1, activation="tanh", name="attention")(x)
     scores = layers.Conv1D(config.pooled_channels, 1, name="attention_scores")(hidden)
     x = layers.Concatenate()([x, scores])
-    return PooledEncoder(
-        keras.Model(window, x), AttentiveStatistics(dtype="float32"), frames, config.time_stride
-    )
+    pooling = AttentiveStatistics(statistics_of(config), config.correlation_channels)
+    return PooledEncoder(window, x, pooling, frames, config)
+
+
+def statistics_of(config: Config) -> tuple[str, ...]:
+    """The statistics that the settings name.
+
+    Raises:
+        UnspeechError: see `statistics_named`.
+    """
+    return statistics_named(config.pooling, "settings")
 
 
 def _convolution(x, channels: int, name: str, width: int = 1, dilation: int = 1, stride: int = 1):
@@ -106,27 +146,3 @@ def _res2_block(x, name: str, dilation: int):
         parts = [*done, _convolution(part, part.shape[-1], f"{name}_{i}", 3, dilation)]
     mixed = _convolution(layers.Concatenate()(parts), x.shape[-1], f"{name}_mixed")
     return layers.Cropping1D((ECAPA_PARTS - 1) * dilation)(x) + mixed
-
-
-class Statistics(layers.Layer):
-    """Mean and standard deviation over time.
-
-    (windows, outputs, channels) to (windows, 2 * channels).
-    """
-
-    def call(self, frames: tf.Tensor) -> tf.Tensor:
-        return _moments(frames, 1.0 / tf.cast(tf.shape(frames)[1], frames.dtype))
-
-
-class AttentiveStatistics(layers.Layer):
-    """As `Statistics`, weighted by a softmax over time of the second half of the channels."""
-
-    def call(self, frames: tf.Tensor) -> tf.Tensor:
-        values, scores = tf.split(frames, 2, axis=-1)
-        return _moments(values, tf.nn.softmax(scores, axis=1))
-
-
-def _moments(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    mean = tf.reduce_sum(weights * values, axis=1)
-    variance = tf.reduce_sum(weights * tf.square(values - mean[:, None]), axis=1)
-    return tf.concat([mean, tf.sqrt(tf.maximum(variance, 1e-4))], axis=-1)

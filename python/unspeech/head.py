@@ -204,7 +204,8 @@ def adapt_head(
             its mean alone, and what varies most in it where `dim` is less than there is.
         clusters: (width, width) covariance within clusters of its utterances.
         cluster_weight: of that.
-        dim: see `solve_head`; None for that of the head.
+        dim: of the embedding, at most; 0 for as many as there are values, None for that of the
+            head.
     """
     outer = np.outer(head.scale, head.scale)
     covariance = head.covariance.astype(np.float64)
@@ -213,7 +214,7 @@ def adapt_head(
     if clusters is not None:
         covariance = covariance + cluster_weight * unit_trace(clusters / outer)
     total = unit_trace(sums.total_covariance() / outer)
-    dim = head.dim if dim is None else dim
+    dim = head.dim if dim is None else min(dim, len(head.mean))
     matrix, directions = _map(covariance, total, head.scale, dim)
     return replace(head, mean=sums.mean(), matrix=matrix, directions=directions, prior=_prior(sums))
 

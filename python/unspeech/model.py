@@ -99,11 +99,11 @@ class UnspeechModel(keras.Model):
 
     def embed_target_outputs(self, outputs: tf.Tensor) -> tf.Tensor:
         """(windows, outputs, channels) to (windows, embedding): the rest of `embed_targets`."""
-        return self._finish(self.target_head(self.target_encoder.pooling(outputs)))
+        return self._finish(self.target_head(self.target_encoder.finish(outputs)))
 
     def embed_context_outputs(self, outputs: tf.Tensor) -> tf.Tensor:
         """The rest of `embed_contexts`."""
-        return self._finish(self.context_head(self.context_encoder.pooling(outputs)))
+        return self._finish(self.context_head(self.context_encoder.finish(outputs)))
 
     def embed_batch(
         self,

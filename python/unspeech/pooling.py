@@ -13,8 +13,8 @@ import numpy as np
 from unspeech.errors import UnspeechError
 
 STATISTICS = ("mean", "deviation", "difference", "correlation")
-_FLOOR = 1e-6  # of a variance: digital silence has none
-_CORRELATION_FLOOR = 1e-4  # larger, so that rounding errors do not look like correlation
+VARIANCE_FLOOR = 1e-6  # of a variance: digital silence has none
+CORRELATION_FLOOR = 1e-4  # larger, so that rounding errors do not look like correlation
 
 
 def cosine_transform(channels: int, dim: int) -> np.ndarray:
@@ -112,17 +112,17 @@ class StatisticsPooling:
             parts.append(mean)
         if "deviation" in self.names:
             square = sums[..., 2 + dim : 2 + 2 * dim] / counts
-            parts.append(np.sqrt(np.maximum(square - mean * mean, 0) + _FLOOR))
+            parts.append(np.sqrt(np.maximum(square - mean * mean, 0) + VARIANCE_FLOOR))
         if "difference" in self.names:
             change = sums[..., 2 + 2 * dim : 2 + 3 * dim] / changes
             square = sums[..., 2 + 3 * dim : 2 + 4 * dim] / changes
-            parts.append(np.sqrt(np.maximum(square - change * change, 0) + _FLOOR))
+            parts.append(np.sqrt(np.maximum(square - change * change, 0) + VARIANCE_FLOOR))
         if "correlation" in self.names:
             left, right = self._pairs
             projected = mean @ self._projection
             covariance = sums[..., 2 + 4 * dim :] / counts
             covariance = covariance - projected[..., left] * projected[..., right]
-            variance = np.maximum(covariance[..., ~self._different], 0) + _CORRELATION_FLOOR
+            variance = np.maximum(covariance[..., ~self._different], 0) + CORRELATION_FLOOR
             scale = 1 / np.sqrt(variance)
             parts.append((covariance * scale[..., left] * scale[..., right])[..., self._different])
         return np.concatenate(parts, axis=-1)

@@ -28,10 +28,10 @@ class Values(Protocol):
 
 
 class NetworkValues:
-    """Pools with the network of an `UnspeechModel`; windows overlap by half.
+    """Pools with the network of an `UnspeechModel`.
 
-    An utterance's values are the mean of its windows'. What is taken of a window is what its
-    encoder's pooling gives, or, of an encoder that does not pool, its embedding.
+    Of an encoder that pools, what its pooling gives of a whole utterance, and of its windows, which
+    stand side by side. Of another one, the mean embedding of windows that overlap by half.
     """
 
     sums_width = 0
@@ -39,21 +39,30 @@ class NetworkValues:
     def __init__(self, model) -> None:
         # Imported here, as it takes seconds, and models without a network do not need it.
         from unspeech.embedder import Embedder
+        from unspeech.encoders_tdnn import PooledEncoder
         from unspeech.rows import RowOptions
+        from unspeech.windows import UtterancePooler
 
         stride = max(1, model.config.window_length // 2)
         options = RowOptions(genfeat_stride=stride, genfeat_interpolate_outputlength_padding=False)
         self._embedder = Embedder(model, options, pooled=True)
+        pools = isinstance(model.target_encoder, PooledEncoder)
+        self._pooler = UtterancePooler(model) if pools else None
         self.width = self._embedder.windows.width
 
     def pooled(
         self, utterances: Iterable[tuple[str, np.ndarray]], alone: Callable[[str], bool]
     ) -> Iterator[Pooled]:
         """See `Values`; an utterance shorter than two windows has one or two that overlap."""
+        nothing = np.zeros(0)
+        if self._pooler:
+            for name, features in utterances:
+                yield Pooled(name, *self._pooler.pool(self._embedder.fill(features)), nothing)
+            return
         for name, rows in self._embedder.rows(utterances):
             rows = rows.astype(np.float64)
             apart = rows[::2] if len(rows) > 2 else rows
-            yield Pooled(name, rows.mean(axis=0), apart, np.zeros(0))
+            yield Pooled(name, rows.mean(axis=0), apart, nothing)
 
 
 def values_of(directory: Path, config: Config) -> Values:

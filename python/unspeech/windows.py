@@ -84,8 +84,7 @@ class PooledWindowEmbedder:
         heads = [model.embed_target_outputs] + [model.embed_context_outputs] * both_heads
         self.width, self.alignment = config.embedding_size * len(heads), encoder.stride
         if pooled:
-            window = tf.zeros((1, encoder.outputs, encoder.channels))
-            heads, self.width = [encoder.pooling], encoder.pooling(window).shape[-1]
+            heads, self.width = [encoder.pooling], encoder.width
         self._batch = batch or WINDOWS_A_BATCH
         self._window_length = config.window_length
         self._offsets = np.arange(encoder.outputs)
@@ -112,7 +111,7 @@ class PooledWindowEmbedder:
         phases = starts % self.alignment
         for phase in np.unique(phases):
             rows = np.flatnonzero(phases == phase)
-            outputs = self._outputs(frames[phase:])
+            outputs = self.outputs(frames[phase:])
             places = starts[rows] // self.alignment
             for first in range(0, len(rows), self._batch):
                 own = places[first : first + self._batch]
@@ -121,8 +120,8 @@ class PooledWindowEmbedder:
                 embedded[rows[first : first + len(own)]] = pooled[: len(own)]
         return embedded
 
-    def _outputs(self, frames: np.ndarray) -> tf.Tensor:
-        """The frame-level outputs, computed piece by piece so that memory stays bounded."""
+    def outputs(self, frames: np.ndarray) -> tf.Tensor:
+        """(outputs, channels) of the frame-level network, computed in pieces to bound memory."""
         seen = self._window_length - (len(self._offsets) - 1) * self.alignment
         piece = PIECE_FRAMES // self.alignment * self.alignment
         outputs = [
@@ -130,6 +129,50 @@ class PooledWindowEmbedder:
             for first in range(0, len(frames) - seen + 1, piece)
         ]
         return tf.concat(outputs, axis=0)
+
+
+class UtterancePooler:
+    """Pools the outputs of a frame-level network over whole utterances, for a solved head.
+
+    Attributes:
+        width: of what is pooled.
+
+    Args:
+        model: a trained model whose encoder pools.
+    """
+
+    def __init__(self, model: UnspeechModel) -> None:
+        self._windows = PooledWindowEmbedder(model, both_heads=False, pooled=True)
+        encoder = model.target_encoder
+        self.width, self._length = encoder.width, encoder.outputs
+        self._pool = tf.function(
+            encoder.pooling,
+            input_signature=[tf.TensorSpec([None, None, encoder.channels], tf.float32)],
+        )
+
+    def pool(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pool an utterance.
+
+        Args:
+            features: (frames, input_size) float32, a window at least.
+        Returns:
+            (width,) float64 of all outputs together, of more than `PIECE_FRAMES` the mean over
+            pieces of so many; and (windows, width) float64 of windows side by side, or, of an
+            utterance shorter than two, of its first and its last window, which overlap.
+        """
+        outputs = self._windows.outputs(features)
+        count, length = len(outputs), self._length
+        pieces = np.array_split(np.arange(count), -(-count // PIECE_FRAMES))
+        pooled = [self._pool(outputs[None, own[0] : own[-1] + 1])[0] for own in pieces]
+        values = np.average(pooled, axis=0, weights=[len(own) for own in pieces])
+        starts = np.arange(0, count - length + 1, length)
+        if len(starts) == 1 and count > length:
+            starts = np.array([0, count - length])
+        batches = np.array_split(starts, -(-len(starts) // WINDOWS_A_BATCH))
+        windows = [
+            self._pool(tf.gather(outputs, own[:, None] + np.arange(length))) for own in batches
+        ]
+        return values.astype(np.float64), np.concatenate(windows).astype(np.float64)
 
 
 def window_embedder(

@@ -55,7 +55,7 @@ JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds
 PARTS = {"so762_train": "train", "so762_test": "test"}  # of SpeechOcean762
 BASELINES = ("fbank", "resemblyzer")
 STAGES = {  # of a solved head: options of adapt.sh
-    "as it is": ("--weight", "0", "--rounds", "0"),
+    "as it is": ("--weight", "0", "--rounds", "0", "--embedding-size", "0"),
     "adapted": ("--rounds", "0"),
     "rounds": (),
 }
