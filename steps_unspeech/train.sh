@@ -78,9 +78,10 @@ if grep -q '^solve_head: true' "$model/config.yaml"; then
   pool_contexts "$model/final.ie.id" "$data" "$feats" "$model" "$model/contexts"
   run_jobs "$model/log/solve.log" python3 -m unspeech.solve head --model "$model" \
     --sums "${sums[@]}" --seconds $((SECONDS - began))
-  tail -n 3 "$model/log/solve.log" | sed -n "s|^Summary: |$model: |p"
+  [ ! -e "$model/log/solve.log" ] ||
+    tail -n 3 "$model/log/solve.log" | sed -n "s|^Summary: |$model: |p"
   rm -rf "$model/contexts"
 fi
 require_files "$model/model.weights.h5" "$model/final.ie.id"
-sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
+[ ! -e "${log/JOB/1}" ] || sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
 finish_step "$model/final.ie.id"

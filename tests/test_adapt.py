@@ -89,7 +89,7 @@ def test_an_adapted_model_is_another(model, adapted, dev, tmp_path):
     assert list(vectors) == list(read_table(dev / "feats.scp"))
     matrix = np.array(list(vectors.values()))
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(load_statistics_model(new).head.mean.shape, matrix.shape[1:])
+    assert matrix.shape[1] == min(100, len(load_statistics_model(new).head.mean))
 
 
 def state(directory: Path) -> dict[Path, int]:
@@ -167,7 +167,7 @@ def test_a_network_with_a_solved_head(encoder, tiny_data, tmp_path):
     network = id_of(model)
     solve(tiny_data, model)
     assert id_of(model) != network
-    step("adapt", "--rounds", 0, dev, model, new)
+    step("adapt", "--rounds", 0, "--embedding-size", 8, dev, model, new)
     assert id_of(new) != id_of(model)
     vectors = {}
     for each in (model, new):

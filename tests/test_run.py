@@ -95,7 +95,7 @@ def test_stages_are_measured(finished):
     lines = (directory / "log/stages.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [r["stage"] for r in records] == sorted(r["stage"] for r in records)
-    assert {r["stage"] for r in records} == set(range(7))
+    assert {r["stage"] for r in records} == {0, 1, 2, 4, 5, 6, 7}  # no solved head to adapt
     (train,) = (r for r in records if r["name"] == "train")
     assert train["seconds"] > 0
     assert train["peak_mb"] > 100

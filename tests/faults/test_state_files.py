@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shutil
+import tempfile
 from contextlib import contextmanager
 
 import numpy as np
@@ -256,7 +257,9 @@ def test_an_input_without_permission(what, tmp_path):
     write_table(data / "wav.scp", {"a": "/nowhere.wav"})
     out.mkdir(mode=0o777)
     out.chmod(0o777)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
+    for parent in (tmp_path, *tmp_path.parents):
+        if str(parent) == tempfile.gettempdir():
+            break
         parent.chmod(0o755)
     (data / name).chmod(0)
     program, *options = words.format(data=data, out=out).split()
