@@ -22,7 +22,6 @@ from unspeech.errors import UnspeechError
 from unspeech.fbank import dithered, native_fbank, published_options
 from unspeech.model_dir import config_of
 from unspeech.rows import RowOptions
-from unspeech.statistics import NAME
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 Audio = str | Path | tuple[np.ndarray, int]  # a file, or (samples,) in [-1, 1] and their rate in Hz
@@ -45,13 +44,9 @@ class Model:
     def __init__(self, directory: str | Path) -> None:
         self._directory = Path(directory)
         self.config: Config = config_of(self._directory)
-        self._vectors = row_maker(self._directory, self._options(), self._network)
+        self._vectors = row_maker(self._directory, self._options(), self.config.has_network)
         silence = np.zeros((self.config.window_length, self.config.input_size), np.float32)
         self.dim = len(self._embed(silence))
-
-    @property
-    def _network(self) -> bool:
-        return self.config.embedding_transformation != NAME
 
     def _options(self, **options) -> RowOptions:
         options.setdefault("genfeat_stride", max(1, self.config.window_length // 2))
@@ -85,7 +80,9 @@ class Model:
         """
         stride = period * self.config.input_rate // 100
         maker = row_maker(
-            self._directory, self._options(genfeat_stride=stride, **options), self._network
+            self._directory,
+            self._options(genfeat_stride=stride, **options),
+            self.config.has_network,
         )
         ((_, rows),) = maker.rows([("", self.features(audio))], {})
         return rows

@@ -239,6 +239,11 @@ class Config:
         return any(getattr(self, f.name) > 0 for f in fields if f.name.startswith("augment_"))
 
     @property
+    def has_network(self) -> bool:
+        """Whether there is an encoder; without one, statistics of the frames are taken."""
+        return self.embedding_transformation != "Statistics"
+
+    @property
     def dynamic(self) -> bool:
         """Whether the encoder takes windows of any length."""
         return self.embedding_transformation.startswith("Dynamic_")
@@ -257,7 +262,7 @@ def make_config(values: dict, source: str | Path) -> Config:
     if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
         raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
     statistics_named(config.pooling, source)
-    if config.embedding_transformation == "Statistics":
+    if not config.has_network:
         if config.end_to_end or not config.solve_head:
             raise UnspeechError(
                 f"{source}: embedding_transformation Statistics takes features and a solved head: "

@@ -25,7 +25,7 @@ from unspeech.limits import COUNT, SEED, Number
 from unspeech.model_dir import check_complete, config_of
 from unspeech.options import OptionParser
 from unspeech.rows import RowOptions, is_of_original, rows_id
-from unspeech.statistics import NAME, StatisticsRows, load_statistics_model
+from unspeech.statistics import StatisticsRows, load_statistics_model
 from unspeech.streams import embed_online, read_text_frames
 from unspeech.tables import atomic_write, read_table
 from unspeech.waveforms import read_inputs
@@ -135,9 +135,8 @@ def main() -> None:
             raise UnspeechError("--online makes ivectors, in one of Kaldi's formats")
     check_complete(Path(options.model))
     config = config_of(Path(options.model))
-    network = config.embedding_transformation != NAME
     if options.test_perf or options.output_feat_format == "unit_emb":
-        if not network:
+        if not config.has_network:
             raise UnspeechError(f"{options.model}: --test-perf and unit_emb are for networks")
         # Imported here, as it takes seconds, and a model without a network does not need it.
         from unspeech.network_rows import embed_units, test_perf
@@ -158,8 +157,8 @@ def main() -> None:
     if not given.get("causal") and not config.end_to_end:
         given.setdefault("rows_as_original", is_of_original(options.model))
     row_options = RowOptions(**given)
-    maker = row_maker(options.model, row_options, network)
-    if not network:
+    maker = row_maker(options.model, row_options, config.has_network)
+    if not config.has_network:
         # For good: several threads wait for each other, and round in another way.
         threadpool_limits(1, "blas")
     spk2utt = read_table(options.spk2utt) if options.spk2utt else {}

@@ -90,7 +90,7 @@ def find_head(directory: Path) -> SolvedHead | None:
 
 def stored_arrays(directory: Path) -> list[np.ndarray]:
     """The weights of a model's network, as its id takes them; none without a network."""
-    if config_of(directory).embedding_transformation == "Statistics":
+    if not config_of(directory).has_network:
         return []
     # Imported here, as it takes seconds, and models without a network do not need it.
     from unspeech.model import arrays_of, load_model

@@ -47,7 +47,6 @@ from unspeech.model_dir import (
 )
 from unspeech.options import OptionParser
 from unspeech.sampling import contexts_of
-from unspeech.statistics import NAME
 from unspeech.tables import atomic_write, make_directory, read_table, write_table
 from unspeech.values import values_of
 from unspeech.vectors import load_embeddings
@@ -120,7 +119,7 @@ def solve(options) -> None:
     if options.out is None and len(sums.pairs) > 1:
         loss, found = tell_apart(head, sums.pairs)
         report += f"; {100 * found:.1f} % of {len(sums.pairs)} recordings are found by one window"
-        if config.embedding_transformation == NAME:
+        if not config.has_network:
             seconds = time.monotonic() - started + options.seconds
             write_log(out / "train_log.jsonl", loss, found, sums, seconds)
     print(f"Summary: {report}. Model {made} is in {out}")

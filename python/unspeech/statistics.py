@@ -20,7 +20,6 @@ from unspeech.model_dir import check_complete, check_id, config_of, read_head
 from unspeech.pooling import StatisticsPooling, cosine_transform, statistics_named
 from unspeech.rows import RowOptions, by_speaker, check_row_options
 
-NAME = "Statistics"  # of the encoder that is none
 _LEAST_WINDOW = 30  # frames; shorter ones say too little of what varies within a recording
 _ROW_OPTIONS = {"genfeat_stride", "causal", "average", "max_remembered_frames", "prior_frames"}
 
@@ -306,7 +305,7 @@ def load_statistics_model(directory: str | Path) -> StatisticsModel:
     directory = Path(directory)
     check_complete(directory)
     config = config_of(directory)
-    if config.embedding_transformation != NAME:
+    if config.has_network:
         raise UnspeechError(
             f"{directory}: embedding_transformation is {config.embedding_transformation}, a network"
         )

@@ -14,7 +14,6 @@ from unspeech.features import MemmapOptions
 from unspeech.limits import COUNT, Number
 from unspeech.options import OptionParser
 from unspeech.sampling import groupings_of, recordings_of
-from unspeech.statistics import NAME
 from unspeech.waveforms import load_inputs
 
 
@@ -64,7 +63,7 @@ def main() -> None:
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
         return
-    if config.embedding_transformation == NAME:
+    if not config.has_network:
         print(f"No network to train for {directory}: its head is solved from contexts")
         return
     # Imported here, as it takes seconds, and a model without a network does not need it.

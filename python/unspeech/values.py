@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from unspeech.config import Config
-from unspeech.statistics import NAME, Pooled, StatisticsValues
+from unspeech.statistics import Pooled, StatisticsValues
 
 
 class Values(Protocol):
@@ -67,7 +67,7 @@ class NetworkValues:
 
 def values_of(directory: Path, config: Config) -> Values:
     """What pools for a model of these settings; a network's weights are in the directory."""
-    if config.embedding_transformation == NAME:
+    if not config.has_network:
         return StatisticsValues(config)
     from unspeech.model import load_model
 
