@@ -1,7 +1,7 @@
 """How well embeddings tell speakers apart that they were not trained on, model beside model.
 
     PYTHONPATH=python python3 tests/bench/quality.py --corpora DIR --dir /tmp/quality
-    PYTHONPATH=python python3 tests/bench/quality.py … --rows vgg16,vgg16_solved --seeds 1,2
+    PYTHONPATH=python python3 tests/bench/quality.py … --rows vgg16,vgg16big --seeds 1,2
     PYTHONPATH=python python3 tests/bench/quality.py … --rows mine --config exp/mine.yaml
     PYTHONPATH=python python3 tests/bench/quality.py … --speechocean762 DIR --train voices+so762
 
@@ -14,9 +14,9 @@ training part.
 Rows: `fbank`, the mean of FBANK; `resemblyzer`, a public encoder trained with labels, in an
 environment of its own in --cache; `mean_deviation`, `statistics100` and `statistics200`, what
 conf/statistics.yaml (`statistics`) is with less pooled or with fewer directions; `vgg16` and
-`vgg16big`, the paper's model, and `…_solved`, the same with a solved head; one for each --config.
-A solved head is scored as it is (on the mean of the scored corpus), adapted to it, and after rounds
-of clustering; other vectors as they are and centred on that mean.
+`vgg16big`, the paper's model; one for each --config. A solved head is scored as it is (on the mean
+of the scored corpus), adapted to it, and after rounds of clustering; other vectors, those of the
+head that a network was trained with among them (`own head`), as they are and centred on that mean.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
 goes on where it was. `ari` counts the speakers that cluster.sh gives, `ari_alone` each outlier as
@@ -30,6 +30,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,8 @@ import yaml
 from unspeech.archives import ArkWriter
 from unspeech.audio import DataAudio
 from unspeech.cluster_files import read_clusters, read_outliers
-from unspeech.config import read_yaml
+from unspeech.config import make_config, read_yaml, write_yaml
+from unspeech.model_dir import stored_arrays, write_id
 from unspeech.scores import clustering_scores, score_trials, verification_scores
 from unspeech.tables import make_directory, read_table, write_table
 from unspeech.vectors import load_embeddings
@@ -209,7 +211,9 @@ class Bench:
 
         def vectors(data: Path, out: Path, adapt: tuple[str, ...] | None = None) -> Path:
             model = train()
-            if adapt is not None:
+            if adapt is None:
+                model = with_own_head(model, out / "model")
+            else:
                 self.step("adapt.sh", "--seed", seed, *adapt, data, model, out / "model")
                 model = out / "model"
             self.step("embed_utterances.sh", data, model, out / "embeddings")
@@ -224,19 +228,20 @@ class Bench:
             for stage, options in STAGES.items():
                 adapted = partial(vectors, adapt=options)
                 self.measure(key | {"stage": stage}, adapted, about)
-        else:
+        if make_config(read_yaml(recipe.config), recipe.config).has_network:
             self.measure_vectors(key, vectors, about)
 
     def measure_vectors(self, key: dict, vectors_of, about=dict) -> None:
         """Score vectors without a solved head, as they are and centred."""
+        prefix = "own head, " if "train" in key else ""
 
         def centred(data: Path, out: Path) -> Path:
             utterances, vectors = load_embeddings(vectors_of(data, out))
             vectors = vectors - vectors.mean(axis=0)
             return write(out / "centred", dict(zip(utterances, vectors, strict=True)))
 
-        self.measure(key | {"stage": "as it is"}, vectors_of, about)
-        self.measure(key | {"stage": "centred"}, centred, about)
+        self.measure(key | {"stage": f"{prefix}as it is"}, vectors_of, about)
+        self.measure(key | {"stage": f"{prefix}centred"}, centred, about)
 
     def fbank(self, data: Path, out: Path) -> Path:
         return data / "feats.scp"
@@ -295,6 +300,15 @@ class Bench:
         return "\n".join(lines)
 
 
+def with_own_head(model: Path, copy: Path) -> Path:
+    """A copy of a network whose embeddings are those of the head that it was trained with."""
+    make_directory(copy)
+    shutil.copy(model / "model.weights.h5", copy)
+    write_yaml(copy / "config.yaml", read_yaml(model / "config.yaml") | {"solve_head": False})
+    write_id(copy, stored_arrays(model))
+    return copy
+
+
 def write(directory: Path, vectors: dict[str, np.ndarray]) -> Path:
     """Write an embedding directory."""
     with ArkWriter(directory / "embedding.ark") as writer:
@@ -307,17 +321,14 @@ def recipes_of(options: argparse.Namespace) -> dict[str, Recipe]:
     """Rows that are trained, by name."""
     paper, big = options.dir / "vgg16.yaml", ROOT / "conf/unspeech_64.yaml"
     paper.write_text(yaml.safe_dump(PAPER, sort_keys=False))
-    often = "--steps-per-checkpoint 50"
     statistics = ROOT / "conf/statistics.yaml"
     recipes = {
         "statistics": Recipe(statistics),
         "mean_deviation": Recipe(statistics, "--pooling mean,deviation"),
         "statistics100": Recipe(statistics, "--embedding-size 100"),
         "statistics200": Recipe(statistics, "--embedding-size 200"),
-        "vgg16": Recipe(paper, "", ENDLESS),
-        "vgg16_solved": Recipe(paper, SOLVED, ENDLESS),
-        "vgg16big": Recipe(big, often, ENDLESS),
-        "vgg16big_solved": Recipe(big, f"{often} {SOLVED}", ENDLESS),
+        "vgg16": Recipe(paper, SOLVED, ENDLESS),
+        "vgg16big": Recipe(big, f"--steps-per-checkpoint 50 {SOLVED}", ENDLESS),
     }
     return recipes | {path.stem: Recipe(path.resolve()) for path in options.config}
 
