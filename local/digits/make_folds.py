@@ -7,8 +7,8 @@ The corpus is a Kaldi data directory with `text` and `utt2spk`, or a folder of f
 `<digit>_<speaker>_<number>.wav`, as those of the Free Spoken Digit Dataset. Digits of a speaker are
 joined in an order that the seed draws, three to seven in a string, each in one; pauses are made of
 the quietest moments of the speaker's recordings, which hold no silence of their own. Every fold has
-the strings of all speakers: of some to test on, in `fold<N>/test`, of the others in
-`fold<N>/train`. Every speaker is tested in one fold.
+the strings of all speakers: of some to test on, in `fold<N>/true/test`, of the others in
+`fold<N>/true/train`. Every speaker is tested in one fold.
 """
 
 import re
@@ -176,7 +176,7 @@ def main() -> None:
     for number, tested in enumerate(
         share_speakers(list(everyone), options.folds, options.seed), start=1
     ):
-        fold = options.out / f"fold{number}"
+        fold = options.out / f"fold{number}/true"
         write_part(tables, everyone - set(tested), fold / "train")
         write_part(tables, set(tested), fold / "test")
         print(f"{fold}: {' '.join(tested)} to test on")

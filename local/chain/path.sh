@@ -4,6 +4,7 @@
 export PATH=$PWD/utils:$PATH    # Kaldi's parse_options.sh before ours
 
 # once <output-dir> <command> [<argument> ...]: run a command, unless it has ended well before.
+# <output-dir>/.done says how many seconds it took.
 once() {
   local dir=$1 log=log/${1//\//-}.log started=$SECONDS
   shift
@@ -13,7 +14,7 @@ once() {
     tail -n 20 "$log" >&2
     die "$dir: $1 failed; log: $PWD/$log"
   }
-  touch "$dir/.done"
+  echo "$((SECONDS - started))" > "$dir/.done"
   echo "$dir: $((SECONDS - started)) s"
 }
 

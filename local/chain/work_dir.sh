@@ -1,0 +1,31 @@
+# Sourced by the run.sh of a recipe after its options: checks that Kaldi is there, and goes to the
+# work directory, which it makes look like one of Kaldi's.
+# shellcheck shell=bash disable=SC2154
+
+here=$(cd "$(dirname "$0")" && pwd)
+[ -n "${KALDI_ROOT:-}" ] || die "this needs a compiled Kaldi: set KALDI_ROOT"
+missing=()
+for program in fstcompile compute-mfcc-feats compile-train-graphs gmm-est arpa2fst fsttablecompose \
+  lattice-best-path ivector-extractor-est ivector-extract-online2 paste-feats \
+  nnet-get-feature-transform nnet3-am-init nnet3-latgen-faster nnet3-chain-get-egs \
+  nnet3-chain-train; do
+  command -v "$program" > /dev/null || missing+=("$program")
+done
+[ ${#missing[@]} -eq 0 ] || die "no ${missing[*]} in $KALDI_ROOT or on PATH: compile Kaldi there," \
+  "first tools, then src"
+[ -d "$corpus" ] || die "$corpus: no such directory"
+
+corpus=$(realpath "$corpus")
+systems=$(realpath "${systems:-$here/conf/systems.tsv}")
+require_files "$systems"
+! $overwrite || rm -rf "$dir"/{data,exp,log}
+mkdir -p "$dir"
+cd "$dir" || exit
+begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
+  +systems="$(md5sum < "$systems")"
+mkdir -p local
+ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
+ln -sfn "conf/sizes$(! $gpu || echo _gpu).sh" sizes.sh
+ln -sfn ../steps/score_kaldi.sh local/score.sh
+. ./path.sh
+export OPENBLAS_NUM_THREADS=1    # jobs are as many as the machine can bear
