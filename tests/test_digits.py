@@ -1,6 +1,5 @@
-"""The recogniser of digit strings: its data, its table, and what it says without Kaldi."""
+"""The recogniser of digit strings: its data, and what it says without Kaldi."""
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -55,7 +54,7 @@ def corpus(folder, tmp_path) -> Path:
 
 
 def speakers_tested(out: Path) -> list[tuple[str, ...]]:
-    return [tuple(read_table(fold / "test/spk2utt")) for fold in sorted(out.glob("fold*"))]
+    return [tuple(read_table(fold / "test/spk2utt")) for fold in sorted(out.glob("fold*/true"))]
 
 
 def test_each_digit_is_said_once_and_each_speaker_tested_once(corpus, tmp_path):
@@ -66,7 +65,7 @@ def test_each_digit_is_said_once_and_each_speaker_tested_once(corpus, tmp_path):
     for fold in ("fold1", "fold2"):
         words, speakers = Counter(), Counter()
         for part in ("train", "test"):
-            data = out / fold / part
+            data = out / fold / "true" / part
             text, utt2spk = read_table(data / "text"), read_table(data / "utt2spk")
             assert list(text) == list(utt2spk) == list(read_table(data / "wav.scp"))
             assert all(name.startswith(f"{speaker}-") for name, speaker in utt2spk.items())
@@ -101,7 +100,7 @@ def test_kaldi_accepts_the_data(corpus, tmp_path, kaldi):
     make_folds(corpus, tmp_path / "data", "--folds", 2)
     for part in ("train", "test"):
         check = [kaldi / "egs/wsj/s5/utils/validate_data_dir.sh", "--no-feats"]
-        result = run(*check, tmp_path / "data/fold1" / part, cwd=kaldi / "egs/wsj/s5")
+        result = run(*check, tmp_path / "data/fold1/true" / part, cwd=kaldi / "egs/wsj/s5")
         assert result.returncode == 0, result.stderr
 
 
@@ -150,43 +149,3 @@ def test_kaldi_must_be_compiled(corpus, tmp_path):
     usage = run(DIGITS / "run.sh", cwd=tmp_path)
     assert usage.returncode == 1
     assert "Usage: local/digits/run.sh" in usage.stderr
-
-
-def score(run_dir: Path, fold: int, speakers: str, system: str, errors: int, words: int) -> None:
-    path = run_dir / f"exp/fold{fold}{speakers}/{system}/decode/scoring_kaldi/best_wer"
-    path.parent.mkdir(parents=True)
-    rate = 100 * errors / words
-    path.write_text(f"%WER {rate:.2f} [ {errors} / {words}, 1 ins, 2 del, 3 sub ] x/wer_9_0.0\n")
-
-
-def test_table_counts_all_folds_together(tmp_path):
-    systems = ("mono", "tri1", "tri2", "tri3", "tdnn", "tdnn_ivectors", "tdnn_unspeech")
-    for fold, words in ((1, 100), (2, 300)):
-        write_table(tmp_path / f"data/fold{fold}/test/spk2utt", {f"s{fold}": "a b"})
-        for errors, system in enumerate(systems):
-            score(tmp_path, fold, "", system, errors, words)
-        for system in ("mono", "tri1", "tri2", "tri3", "tdnn_ivectors"):
-            score(tmp_path, fold, "_clusters", system, 30, words)
-        for part in ("train", "test"):
-            scores = tmp_path / f"exp/fold{fold}/unspeech/eval/{part}/scores.json"
-            scores.parent.mkdir(parents=True)
-            numbers = {"clusters": 5, "speakers": 4, "outliers": 1, "utterances": 9}
-            scores.write_text(json.dumps(numbers | {"ari": 0.5, "nmi": 0.25}))
-    options = ["--dir", tmp_path, "--folds", 2, "--out", tmp_path / "RESULTS.md"]
-    made = python("results.py", *options)
-    assert made.returncode == 0, made.stderr
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (tmp_path / "RESULTS.md").read_text().splitlines()
-        if line.startswith("|")
-    ]
-    assert rows[0][2:] == ["s1", "s2", "all"]
-    by_name = {tuple(row[:2]): row[2:] for row in rows}
-    assert by_name["true", "chain TDNN, Kaldi's i-vectors"] == ["5.00", "1.67", "2.50"]
-    assert by_name["clusters", "GMM, monophones"] == ["30.00", "10.00", "15.00"]
-    assert ("clusters", "chain TDNN, Unspeech") not in by_name
-    assert rows[-1] == ["2", "test", "5 / 4", "1 of 9", "0.50", "0.25"]
-    (tmp_path / "exp/fold2/tri1/decode/scoring_kaldi/best_wer").unlink()
-    missing = python("results.py", *options)
-    assert missing.returncode == 1
-    assert "exp/fold2/tri1/decode/scoring_kaldi/best_wer: no word error rate" in missing.stderr

@@ -56,18 +56,19 @@ fi
 line=$(awk -F '\t' -v name="$name" '$1 == name' conf/rows.tsv)
 [ -n "$line" ] || die "conf/rows.tsv: no rows are called '$name'"
 IFS=$'\t' read -r _ config settings in_training in_test <<< "$line"
+[ "$settings" != - ] || settings=
 model=$config
 if [[ $config == */* ]]; then
   model=$models/$name
   once "$model" "$steps/train.sh" "${options[@]}" --config "$UNSPEECH_ROOT/$config" \
-    --seed "$seed" --max-minutes "$model_minutes" --train-opts "${settings#-}" \
+    --seed "$seed" --max-minutes "$model_minutes" --train-opts "$settings" \
     "$data/train_aug_fbank" "$model"
 fi
 for part in train_aug test; do
   how=$in_training
   [ $part = train_aug ] || how=$in_test
   rows=()
-  split_words rows "${how#-}"
+  [ "$how" = - ] || split_words rows "$how"
   once "$dir/rows/$name/$part" "$steps/extract.sh" "${options[@]}" "${rows[@]}" \
     "$data/${part}_fbank" "$model" "$dir/rows/$name/$part"
 done
