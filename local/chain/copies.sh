@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make what networks learn from and are tested on: <data-dir>/train_aug, train with copies of every
 # utterance; its features for alignments (train_aug_mfcc); and features for networks and for Unspeech
-# (train_aug_hires, test_hires, train_aug_fbank, test_fbank). sizes.sh says which copies: at other
-# speeds, or of augment.sh.
+# (train_aug_hires, test_hires, train_aug_fbank, test_fbank). sizes.sh says which copies: none, at
+# other speeds, or of augment.sh.
 #
 # Usage: local/chain/copies.sh [options] <data-dir>
 set -euo pipefail
@@ -22,12 +22,13 @@ data=$1
 options=(--nj "$nj" --cmd "$cmd")
 steps=$UNSPEECH_ROOT/steps_unspeech
 
-if [ "$copies" = speeds ]; then
-  once "$data/train_aug" "$steps/perturb_speed.sh" "$data/train" "$data/train_aug"
-else
-  once "$data/train_aug" "$steps/augment.sh" "${options[@]}" --seed "$seed" \
-    "${augment_options[@]}" "$data/train" "$data/train_aug"
-fi
+case $copies in
+  none) make_copies=(utils/copy_data_dir.sh) ;;
+  speeds) make_copies=("$steps/perturb_speed.sh") ;;
+  augment) make_copies=("$steps/augment.sh" "${options[@]}" --seed "$seed" "${augment_options[@]}") ;;
+  *) die "sizes.sh: copies is '$copies'; it may be none, speeds or augment" ;;
+esac
+once "$data/train_aug" "${make_copies[@]}" "$data/train" "$data/train_aug"
 for features in train_aug.mfcc train_aug.mfcc_hires test.mfcc_hires; do
   new=$data/${features/.mfcc_/_}
   new=${new/./_}
