@@ -134,4 +134,4 @@ def test_the_readme_is_short():
 
 def test_the_index_names_every_page():
     named = re.findall(r"\]\(([\w.]+\.md)", text_of(ROOT / "docs/README.md"))
-    assert {page.name for page in PAGES if page.parent.name == "docs"} <= {*named, "README.md"}
+    assert {page.name for page in PAGES if page.parent == ROOT / "docs"} <= {*named, "README.md"}
