@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Solve the head of a model again for another corpus, without labels: on the mean of its utterances
-# and on what varies within its recordings. Then in rounds: cluster the utterances, take clusters for
-# contexts as well, and solve again, until clusters stay as they are.
+# Adapt a model to another corpus, without labels: solve its head again, with the mean of the
+# utterances and the covariance within the recordings of this corpus. Then in rounds: cluster the
+# utterances, and solve again with the covariance within clusters, until the clusters stay the same.
 #
 # Usage: steps_unspeech/adapt.sh [options] <data-dir> <model-dir> <new-model-dir>
 #  e.g.: steps_unspeech/adapt.sh --nj 4 data/dev exp/model exp/model_dev
-# The clusters of each round are in <new-model-dir>/rounds. docs/head.md says what is solved.
+# The clusters of each round are in <new-model-dir>/rounds. docs/head.md explains what is solved.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
 nj=1               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
-weight=1.5         # of what varies within recordings of this corpus, beside what the model was solved
-                   # from; 0: take its mean alone [number >= 0]
-rounds=3           # at most; 0: do not cluster [integer 0 to 99]
-agreement=0.95     # adjusted Rand index of two rounds' clusters from which on they are alike
+weight=1.5         # of the covariance within recordings of this corpus; that of training has 1.
+                   # 0: take only the mean of this corpus [number >= 0]
+rounds=3           # of clustering and solving again, at most; 0: do not cluster [integer 0 to 99]
+agreement=0.95     # adjusted Rand index of the clusters of two rounds at which to stop
                    # [number 0 to 1]
-embedding_size=100 # directions at most, those in which utterances of this corpus vary most compared with
-                   # what varies within recordings and clusters; 0: all [integer >= 0]
+embedding_size=100 # dimension of the embedding at most: the directions in which utterances of this
+                   # corpus differ most; 0: all [integer >= 0]
 seed=1             # of clustering [integer >= 0]
-overwrite=false    # solve again, even if it was done otherwise
+overwrite=false    # solve again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Let new utterances join an existing clustering, which stays as it is: a clusters directory for
-# the new ones, with a probability each. Those that fit nowhere are outliers.
+# Assign new utterances to the clusters of an existing clustering, which does not change. Makes a
+# clusters directory for the new ones, with a probability each. Those that fit nowhere are outliers.
 #
 # Usage: steps_unspeech/assign_clusters.sh [options] <embedding-or-ivector-dir> <clusters-dir> <new-clusters-dir>
 #  e.g.: steps_unspeech/assign_clusters.sh exp/embeddings_new exp/clusters exp/clusters_new
@@ -9,10 +9,11 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 cmd=run_local.py   # how the job is run; see cmd.sh
-utt2spk=           # gold speakers, for scores only
-min_probability=0.0    # an utterance whose probability is lower is an outlier [number 0 to 1]
-outliers=own       # a speaker each, the nearest cluster, or none [own|nearest|leave-out]
-overwrite=false    # assign again, even if it was done otherwise
+utt2spk=           # true speakers, for scores only
+min_probability=0.0    # utterances with a lower probability are outliers [number 0 to 1]
+outliers=own       # each is a speaker of its own, joins the nearest cluster, or is left out
+                   # [own|nearest|leave-out]
+overwrite=false    # assign again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make a data directory with copies of every utterance as other microphones would have recorded it,
-# aug1-<utterance> and so on: rooms, noise, colour, band limits, codecs, level. Copies in other
-# voices, voice1-<utterance>, are other speakers. utt2uniq names the original of each. For noise and
-# rooms that were recorded (MUSAN, RIRS_NOISES), use Kaldi's steps/data/augment_data_dir.py and
-# reverberate_data_dir.py.
+# Make a data directory with every utterance and copies of it. Copies aug1-<utterance>, aug2-… sound
+# as if recorded in other rooms and by other microphones: reverberation, noise, spectral tilt, band
+# limits, codecs, level. Copies voice1-<utterance>, … are in other voices and count as other speakers.
+# utt2uniq names the original of each. For recorded noise and rooms (MUSAN, RIRS_NOISES), use Kaldi's
+# steps/data/augment_data_dir.py and reverberate_data_dir.py.
 #
 # Usage: steps_unspeech/augment.sh [options] <data-dir> <new-data-dir>
 #  e.g.: steps_unspeech/augment.sh --nj 8 --copies 2 data/train data/train_aug
@@ -13,11 +13,11 @@ set -euo pipefail
 
 nj=4               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
-config=$UNSPEECH_ROOT/conf/augment.yaml   # what copies sound like
-copies=1           # of an utterance, in the voice that it has [integer 0 to 99]
-voices=0           # of an utterance, each in another voice [integer 0 to 99]
+config=$UNSPEECH_ROOT/conf/augment.yaml   # how the copies are changed
+copies=1           # per utterance, in the same voice [integer 0 to 99]
+voices=0           # copies per utterance in other voices [integer 0 to 99]
 seed=1             # of rooms, noise and so on [integer >= 0]
-overwrite=false    # make it again, even if it was made otherwise
+overwrite=false    # make it again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

@@ -13,23 +13,25 @@ set -euo pipefail
 nj=1               # jobs that share the search for neighbours, for millions of utterances
                    # [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
-utt2spk=           # gold speakers, for scores only
+utt2spk=           # true speakers, for scores only
 data=              # data directory of the utterances: copies of others (utt2uniq, sp0.9-…) are not
                    # clustered; make_clustered_data_dir.sh gives them the cluster of the original
 cluster_algorithm=HDBSCAN       # [HDBSCAN|DBSCAN|kmeans]
 dbscan_eps=0.05    # for DBSCAN: distance of neighbours [number > 0]
 n_clusters=42      # for kmeans [integer >= 1]
-min_cluster_size=5 # utterances that make a cluster of HDBSCAN [integer >= 2]
-min_samples=2      # neighbours of an utterance in a dense place [integer >= 1]
+min_cluster_size=5 # for HDBSCAN: the smallest cluster, in utterances [integer >= 2]
+min_samples=2      # neighbours that an utterance must have nearby; more makes more outliers
+                   # [integer >= 1]
 cluster_selection_method=eom    # the most stable clusters, or the smallest [eom|leaf]
 cluster_selection_epsilon=0.0   # distance below which clusters are not split [number >= 0]
-metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean|cityblock|chebyshev]
-normalize=false    # scale vectors to unit length with those, too
-half_index=-1      # take of each vector the values from this index on; -1: all [integer >= -1]
+metric=cosine      # all but cosine: of the vectors as they are [cosine|euclidean|cityblock|chebyshev]
+normalize=false    # scale vectors to unit length with the other metrics, too
+half_index=-1      # use the values of each vector from this index on; -1: all [integer >= -1]
 algorithm=auto     # auto: by the number of utterances [auto|exact|approximate]
-outliers=nearest   # a speaker each, the nearest cluster, or none [own|nearest|leave-out]
+outliers=nearest   # each is a speaker of its own, joins the nearest cluster, or is left out
+                   # [own|nearest|leave-out]
 seed=1             # of whatever is drawn at random [integer >= 0]
-overwrite=false    # cluster again, even if it was done otherwise
+overwrite=false    # cluster again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Try several settings of clustering on one graph of neighbours: grid.tsv and grid.png with scores
-# (with gold speakers), or with counts and stabilities of clusters. cluster.sh with the same
-# <clusters-dir> goes on from the same graph.
+# Try several settings of clustering on one graph of neighbours. Writes a table and a plot, grid.tsv
+# and grid.png: scores if there are true speakers, else numbers and stabilities of clusters.
+# cluster.sh with the same <clusters-dir> uses the same graph.
 #
 # Usage: steps_unspeech/cluster_grid.sh [options] <embedding-or-ivector-dir> <clusters-dir>
 #  e.g.: steps_unspeech/cluster_grid.sh --utt2spk data/dev/utt2spk exp/embeddings_dev exp/clusters_dev
@@ -10,17 +10,17 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 cmd=run_local.py   # how the job is run; see cmd.sh
-utt2spk=           # gold speakers, for scores
+utt2spk=           # true speakers, for scores
 min_cluster_size=3,5,8,12,20   # settings to try [integers >= 2]
 min_samples=1,2,3,5,8          # settings to try [integers >= 1]
 cluster_selection_method=eom   # the most stable clusters, or the smallest [eom|leaf]
 cluster_selection_epsilon=0.0  # distance below which clusters are not split [number >= 0]
-metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean|cityblock|chebyshev]
-normalize=false    # scale vectors to unit length with those, too
-half_index=-1      # take of each vector the values from this index on; -1: all [integer >= -1]
+metric=cosine      # all but cosine: of the vectors as they are [cosine|euclidean|cityblock|chebyshev]
+normalize=false    # scale vectors to unit length with the other metrics, too
+half_index=-1      # use the values of each vector from this index on; -1: all [integer >= -1]
 algorithm=auto     # auto: by the number of utterances [auto|exact|approximate]
 seed=1             # of whatever is drawn at random [integer >= 0]
-overwrite=false    # try again, even if it was done otherwise
+overwrite=false    # try again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

@@ -10,7 +10,7 @@ set -euo pipefail
 nj=1               # jobs; each of a network uses all cores [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
-overwrite=false    # make them again, even if they were made otherwise
+overwrite=false    # make them again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Score embeddings against gold speakers: scores.json, det.png, distances.png, tsne.png. An .scp or
-# .ark file serves in place of a directory.
+# Score embeddings against the true speakers: scores.json, det.png, distances.png, tsne.png. Takes an
+# .scp or .ark file in place of a directory, too.
 #
 # Usage: steps_unspeech/evaluate.sh [options] <embedding-or-ivector-dir> <utt2spk> <out-dir>
 #  e.g.: steps_unspeech/evaluate.sh exp/embeddings_dev data/dev/utt2spk exp/eval_dev
@@ -11,14 +11,14 @@ set -euo pipefail
 cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory, to score and to colour as well
 cohort=            # embedding directory to normalise scores with: of training speech, treated alike
-cohort_top=300     # how many of the cohort count for an utterance, the nearest ones [integer >= 1]
-metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean]
-normalize=false    # scale vectors to unit length with that, too
-half_index=-1      # take of each vector the values before this index; -1: all [integer >= -1]
-max_spks=-1        # speakers to score; -1: all [integer >= -1]
+cohort_top=300     # how many of the cohort, the nearest ones, count for an utterance [integer >= 1]
+metric=cosine      # euclidean: of the vectors as they are [cosine|euclidean]
+normalize=false    # scale vectors to unit length with euclidean, too
+half_index=-1      # use the values of each vector before this index; -1: all [integer >= -1]
+max_spks=-1        # speakers to score, drawn at random; -1: all [integer >= -1]
 random_seed=42     # of the choice of max_spks [integer >= 0]
 seed=1             # of samples and of the t-SNE picture [integer >= 0]
-overwrite=false    # score again, even if it was done otherwise
+overwrite=false    # score again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make an i-vector directory of a data directory's features, for Kaldi's nnet3 scripts: one
-# embedding every <period> frames in ivector_online.scp, ivector_period and final.ie.id.
+# Make an i-vector directory from a data directory's features, for Kaldi's nnet3 scripts:
+# ivector_online.scp with one embedding every <period> frames, ivector_period and final.ie.id.
 #
 # Usage: steps_unspeech/extract.sh [options] <data-dir> <model-dir> <ivector-dir>
 #  e.g.: steps_unspeech/extract.sh --nj 4 data/dev_hires exp/model exp/ivectors_dev_hires
-# docs/ivectors.md has these options beside those of Kaldi's own steps.
+# docs/ivectors.md compares these options with those of Kaldi's own steps.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
@@ -13,15 +13,15 @@ nj=1               # jobs; each of a network uses all cores [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
 period=10          # frames from one row to the next [integer >= 1]
-causal=false       # row t from the frames up to t * period only, as when decoding online
-normalize_rows=false   # zero mean and unit variance a dimension over the training speech
-average=none       # running: mean of the rows so far of a speaker; utterance, speaker: constants
+causal=false       # make row t only of frames up to t * period, as in online decoding
+normalize_rows=false   # zero mean and unit variance of each dimension over the training speech
+average=none       # running: mean of the speaker's rows so far; utterance, speaker: mean of all rows
                    # [none|running|utterance|speaker]
-utts_per_spk_max=-1    # with running or speaker: cut speakers into some of so many utterances
-                   # [integer >= -1]
-compress=false     # a byte a number, with loss, as Kaldi stores i-vectors
-embed_opts=        # more options of the rows: "--genfeat-combine-contexts true"
-overwrite=false    # make it again, even if it was made otherwise
+utts_per_spk_max=-1    # with running or speaker: split speakers into groups of so many utterances;
+                   # -1: do not [integer >= -1]
+compress=false     # one byte per number, lossy, as Kaldi stores i-vectors
+embed_opts=        # more options of the rows, such as "--genfeat-combine-contexts true"
+overwrite=false    # make it again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

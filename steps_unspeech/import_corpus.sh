@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make a Kaldi data directory of a corpus: of a data directory (paths in wav.scp may be relative to
-# it), of a folder of audio files, or of the demo corpus, which is synthesised ("demo").
+# Make a Kaldi data directory from a corpus. <corpus> is a data directory (paths in wav.scp may be
+# relative to it), a folder of audio files, or "demo" for the demo corpus, which is synthesised.
 #
 # Usage: steps_unspeech/import_corpus.sh [options] <corpus> <data-dir>
 #  e.g.: steps_unspeech/import_corpus.sh /corpora/emodb data/emodb
@@ -9,10 +9,10 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 seed=1             # of the demo corpus [integer >= 0]
-features=true      # false: without the corpus's feats.scp, to make others
-join_seconds=0     # join a speaker's utterances, shuffled, until they are so long; 0: never
+features=true      # false: leave out the corpus's feats.scp, to make other features
+join_seconds=0     # join a speaker's utterances, in random order, to about so many seconds; 0: do not
                    # [number 0 to 86400]
-overwrite=false    # make it again, even if it was made of something else
+overwrite=false    # make it again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

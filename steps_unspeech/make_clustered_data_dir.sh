@@ -9,9 +9,9 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-outliers=own       # what becomes of outliers: own: what the clusters say, by default a speaker each;
-                   # nearest: the nearest cluster; or leave-out [own|nearest|leave-out]
-overwrite=false    # make it again, even if it was made otherwise
+outliers=own       # own: as <clusters-dir> has them; nearest: in the nearest cluster; or leave-out
+                   # [own|nearest|leave-out]
+overwrite=false    # make it again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 3 ] || usage

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make log-FBANK features of a data directory, not normalised: feats.scp, utt2num_frames, utt2dur.
+# Make log-FBANK features of a data directory, not normalised. Writes feats.scp, utt2num_frames and
+# utt2dur into it.
 #
 # Usage: steps_unspeech/make_fbank.sh [options] <data-dir> [<log-dir> [<fbank-dir>]]
 #  e.g.: steps_unspeech/make_fbank.sh --nj 8 --cmd run.pl data/train exp/fbank/log exp/fbank
@@ -12,8 +13,8 @@ nj=4               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 fbank_config=$UNSPEECH_ROOT/conf/fbank.conf   # options of Kaldi's compute-fbank-feats
 seed=1             # of the dither [integer >= 0]
-max_failed_fraction=0.05   # of utterances that cannot be used, of all [number 0 to 1]
-overwrite=false    # make them again, even if they were made otherwise
+max_failed_fraction=0.05   # fraction of utterances that may be unusable; more is an error [number 0 to 1]
+overwrite=false    # make them again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -ge 1 ] && [ $# -le 3 ] || usage

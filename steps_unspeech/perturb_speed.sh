@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Make a data directory with copies of every utterance at 0.9 and 1.1 times its speed, whose names
-# and speakers begin with sp0.9- and sp1.1-. Kaldi's own script does it where there are Kaldi, sox
-# and audio that the script reads.
+# Make a data directory with every utterance and copies of it at 0.9 and 1.1 times the speed. Names of
+# copies and of their speakers begin with sp0.9- and sp1.1-. Kaldi's own script does it if Kaldi and
+# sox are installed and the script reads this kind of audio.
 #
 # Usage: steps_unspeech/perturb_speed.sh [options] <data-dir> <new-data-dir>
 #  e.g.: steps_unspeech/perturb_speed.sh data/train data/train_sp
@@ -9,7 +9,7 @@ set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
 
-overwrite=false    # make it again, even if it was made of something else
+overwrite=false    # make it again, even if settings or inputs have changed
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

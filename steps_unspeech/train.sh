@@ -4,9 +4,9 @@
 # Usage: steps_unspeech/train.sh [options] <data-dir> <model-dir>
 #  e.g.: steps_unspeech/train.sh --config conf/unspeech_64.yaml data/train exp/model
 # or:    steps_unspeech/train.sh [options] --filelist <feats.scp or .ark> <model-dir>
-# Killed and started again, it goes on from the last checkpoint. Several GPUs or workers share each
-# batch: training takes the same course as with one. A model with solve_head gets its head at the
-# end; conf/statistics.yaml is nothing but that.
+# Killed and called again, it resumes from the last checkpoint. Several GPUs or workers share each
+# batch, and training takes the same course as with one. With solve_head, the head is solved at the
+# end; conf/statistics.yaml is only that. docs/training.md explains the settings.
 set -euo pipefail
 
 . "$(dirname "$0")/../path.sh"
@@ -21,8 +21,8 @@ num_gpus=1         # GPUs of a worker, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
                    # [integer 1 to 9999]
 seed=1             # of initial weights, sampling and dropout [integer >= 0]
-train_opts=        # more settings, over those of the config: "--batch-size 16 --fc-size 512"
-overwrite=false    # train again, even if <model-dir> holds a model
+train_opts=        # settings that override the config, such as "--batch-size 16 --fc-size 512"
+overwrite=false    # train again, even if <model-dir> holds another model
 
 . parse_options.sh
 if [ -n "$filelist" ]; then
