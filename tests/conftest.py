@@ -13,8 +13,8 @@ import kaldiio
 import numpy as np
 import pytest
 
-from unspeech.errors import run_program
-from unspeech.tables import invert, write_table
+from unspeech.cli.errors import run_program
+from unspeech.kaldi.tables import invert, write_table
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {  # settings of a model that trains in seconds
@@ -71,7 +71,7 @@ def call(program: str, *options, cwd: Path | None = None) -> subprocess.Complete
     main = importlib.import_module(f"unspeech.{program}").main
     if program == "row_statistics" or (program == "train" and "Statistics" not in options):
         # They would take longer than training.
-        importlib.import_module("unspeech.row_statistics").WINDOWS = STATISTICS_WINDOWS
+        importlib.import_module("unspeech.embedding.row_statistics").WINDOWS = STATISTICS_WINDOWS
     argv, sys.argv = sys.argv, [program, *map(str, options)]
     before = Path.cwd()
     try:

@@ -12,10 +12,10 @@ import yaml
 from conftest import STATISTICS, call, call_fails, solve, tiny_options, voices, write_features
 from shell import STEPS, paused, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.model_dir import read_head
-from unspeech.statistics import load_statistics_model
-from unspeech.tables import read_table
+from unspeech.embedding.statistics import load_statistics_model
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table
+from unspeech.network.model_dir import read_head
 
 SPEAKERS, UTTERANCES = 5, 10  # enough of each for clusters
 

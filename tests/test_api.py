@@ -9,7 +9,7 @@ import soundfile
 
 from unspeech import load_model
 from unspeech.api import PRETRAINED
-from unspeech.errors import UnspeechError
+from unspeech.cli.errors import UnspeechError
 
 NAME = "voices-so762"
 RATE = 16000

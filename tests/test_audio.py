@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from conftest import ROOT, call, call_fails
 
-from unspeech.archives import iterate_arrays
-from unspeech.audio import AudioError, DataAudio
-from unspeech.audio_file import wav_bytes
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.utterances import AudioError, DataAudio
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 

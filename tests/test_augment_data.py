@@ -6,13 +6,13 @@ from conftest import ROOT, call, call_fails
 from shell import STEPS, run
 from test_perturb import tone, write_data
 
-from unspeech import augment_data
-from unspeech.audio import DataAudio
-from unspeech.augment_data import Channels, copies_of, other_channel, other_voice
-from unspeech.sampling import recordings_of, unaugmented
-from unspeech.tables import read_table, write_table
+from unspeech.audio import augmentation
+from unspeech.audio.augmentation import Channels, copies_of, other_channel, other_voice
+from unspeech.audio.utterances import DataAudio
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.training.sampling import recordings_of, unaugmented
 
-RATE = augment_data.RATE
+RATE = augmentation.RATE
 STEP = STEPS / "augment.sh"
 SILENT = dict.fromkeys(("reverberation", "noise", "colour", "band", "codec"), 0.0)
 
@@ -102,8 +102,8 @@ def test_a_voice_has_another_pitch_and_other_formants(monkeypatch):
         return RATE / repeats, (np.arange(len(spectrum)) / 4 @ spectrum) / spectrum.sum()
 
     assert peaks(speech) == pytest.approx((100, 1500), rel=0.02)
-    monkeypatch.setattr(augment_data, "SPEEDS", (1.15, 1.15))
-    monkeypatch.setattr(augment_data, "FORMANTS", (0.9, 0.9))
+    monkeypatch.setattr(augmentation, "SPEEDS", (1.15, 1.15))
+    monkeypatch.setattr(augmentation, "FORMANTS", (0.9, 0.9))
     made = other_voice(speech, rng)
     assert peaks(made) == pytest.approx((115, 1350), rel=0.03)
     assert len(made) == pytest.approx(len(speech) / 1.15, abs=512)
@@ -132,11 +132,11 @@ def test_noise_is_as_loud_as_asked_for():
     assert 10 * np.log10(share / (1 - share)) == pytest.approx(10, abs=1)
 
 
-@pytest.mark.parametrize("number", range(len(augment_data.CODECS)))
+@pytest.mark.parametrize("number", range(len(augmentation.CODECS)))
 def test_codecs_keep_time_and_telephone_band(monkeypatch, number):
-    monkeypatch.setattr(augment_data, "CODECS", augment_data.CODECS[number : number + 1])
+    monkeypatch.setattr(augmentation, "CODECS", augmentation.CODECS[number : number + 1])
     speech = 0.3 * tone(700, 1) * np.linspace(0, 1, RATE)
-    made = augment_data.coded(speech, np.random.default_rng(0))
+    made = augmentation.coded(speech, np.random.default_rng(0))
     assert len(made) == len(speech)
     assert np.corrcoef(np.abs(made), np.abs(speech))[0, 1] > 0.5
 

@@ -9,8 +9,8 @@ import pytest
 from conftest import STATISTICS, write_features
 from shell import ROOT, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.tables import read_table, write_table
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
 
 CHAIN = ROOT / "local/chain"
 BOOTCI = """#!/bin/sh

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from shell import STEPS, run
 
-from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.tables import invert, read_table, write_table
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 STEP = STEPS / "make_clustered_data_dir.sh"
 UTTERANCES = ["a-1", "a-10", "a-2", "b-1", "b-2", "b-3"]

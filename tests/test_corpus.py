@@ -9,10 +9,10 @@ import pytest
 import soundfile
 from conftest import call, call_fails, write_features
 
-from unspeech.audio import DataAudio
-from unspeech.audio_file import wav_bytes
-from unspeech.features import load_corpus
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.utterances import DataAudio
+from unspeech.kaldi.features import load_corpus
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 CORPORA = os.environ.get("UNSPEECH_CORPORA")

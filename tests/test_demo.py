@@ -13,8 +13,8 @@ from conftest import ROOT
 from scipy.spatial.distance import pdist
 from shell import paused, run
 
-from unspeech.audio import DataAudio
-from unspeech.tables import read_table
+from unspeech.audio.utterances import DataAudio
+from unspeech.kaldi.tables import read_table
 
 PROGRAM = ROOT / "local/demo/make_corpus.py"
 

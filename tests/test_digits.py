@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from shell import ROOT, run
 
-from unspeech.audio_file import wav_bytes
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.kaldi.tables import read_table, write_table
 
 DIGITS = ROOT / "local/digits"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

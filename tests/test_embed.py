@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from conftest import assert_close, call, call_fails, tiny_options, voices, write_features
 
-from unspeech.embedder import Embedder
-from unspeech.errors import UnspeechError
-from unspeech.model import load_model
-from unspeech.rows import RowOptions, unit_mean
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.embedder import Embedder
+from unspeech.embedding.rows import RowOptions, unit_mean
+from unspeech.network.model import load_model
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:

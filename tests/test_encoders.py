@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, TINY, assert_close, call, call_fails, tiny_options
 
-from unspeech import encoders_resnet, trainer
-from unspeech.config import make_config
-from unspeech.encoders import ENCODERS, make_encoder
-from unspeech.model import UnspeechModel, load_model
+from unspeech.network.config import make_config
+from unspeech.network.encoders import resnet
+from unspeech.network.encoders.table import ENCODERS, make_encoder
+from unspeech.network.model import UnspeechModel, load_model
+from unspeech.training import trainer
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def brief(monkeypatch):
 @pytest.fixture
 def narrow(monkeypatch):
     """Networks of `keras.applications` with an eighth of their channels, as deep as they are."""
-    whole = encoders_resnet._adapted
+    whole = resnet._adapted
 
     def adapted(network, image, adapt, *pooling):
         def narrower(layer):
@@ -36,7 +37,7 @@ def narrow(monkeypatch):
 
         return whole(network, image, narrower, *pooling)
 
-    monkeypatch.setattr(encoders_resnet, "_adapted", adapted)
+    monkeypatch.setattr(resnet, "_adapted", adapted)
 
 
 def settings(name: str, **other):

@@ -7,14 +7,14 @@ import soundfile
 from conftest import TINY, assert_close, call, call_fails, tiny_options
 from shell import STEPS, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.audio_file import wav_bytes
-from unspeech.config import make_config
-from unspeech.encoders import make_encoder
-from unspeech.frontend import filter_bank
-from unspeech.model import load_model
-from unspeech.tables import read_table, write_table
-from unspeech.waveforms import load_waveforms
+from unspeech.audio.decoding import wav_bytes
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.network.config import make_config
+from unspeech.network.encoders.table import make_encoder
+from unspeech.network.frontend import filter_bank
+from unspeech.network.inputs import load_waveforms
+from unspeech.network.model import load_model
 
 RATE = 8000
 SETTINGS = {

@@ -11,16 +11,16 @@ from conftest import ROOT, call, call_fails, write_ark
 from shell import run
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, roc_curve
 
-from unspeech import scores
-from unspeech.archives import ArkWriter
-from unspeech.scores import (
+from unspeech.evaluation import scores
+from unspeech.evaluation.scores import (
     clustering_scores,
     detection_costs,
     score_trials,
     verification_scores,
 )
-from unspeech.tables import read_table, write_table
-from unspeech.vectors import load_embeddings
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.kaldi.vectors import load_embeddings
 
 
 def speaker_vectors(speakers=8, utterances=12, noise=1.5, dim=20, seed=0):

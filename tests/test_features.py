@@ -11,12 +11,12 @@ import pytest
 from conftest import call, tiny_options, voices, write_features
 from shell import STEPS, run
 
-from unspeech import features
-from unspeech.archives import iterate_arrays
-from unspeech.config import make_config
-from unspeech.errors import UnspeechError
-from unspeech.features import Corpus, load_corpus
-from unspeech.sampling import ContextSampler
+from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi import features
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.features import Corpus, load_corpus
+from unspeech.network.config import make_config
+from unspeech.training.sampling import ContextSampler
 
 VOICES = voices(speakers=2, utterances=3)
 

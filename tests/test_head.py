@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from conftest import call, solve, train_statistics, voices, write_features
 
-from unspeech.errors import UnspeechError
-from unspeech.head import (
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.statistics import load_statistics_model
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.network.model_dir import find_head, read_head, write_head, write_id
+from unspeech.network.solved_head import (
     ContextSums,
     SolvedHead,
     adapt_head,
@@ -18,9 +21,6 @@ from unspeech.head import (
     tell_apart,
     unit,
 )
-from unspeech.model_dir import find_head, read_head, write_head, write_id
-from unspeech.statistics import load_statistics_model
-from unspeech.tables import read_table, write_table
 
 WIDTH = 6
 CHANNEL, VOICE = 1, 4  # value that varies within recordings, value that says whose voice it is

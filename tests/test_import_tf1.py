@@ -13,7 +13,7 @@ import tensorflow as tf
 import yaml
 from conftest import assert_close, call, call_fails
 
-from unspeech.model import load_model
+from unspeech.network.model import load_model
 
 v1 = tf.compat.v1
 FRAMES, DIM, FC, EMBEDDING = 32, 32, 12, 6

@@ -9,11 +9,11 @@ import pytest
 from conftest import ROOT, call_fails
 from shell import STEPS
 
-from unspeech.config import Config, make_config, read_yaml
-from unspeech.errors import run_program
-from unspeech.features import MemmapOptions
-from unspeech.options import OptionParser
-from unspeech.rows import RowOptions
+from unspeech.cli.errors import run_program
+from unspeech.cli.options import OptionParser
+from unspeech.embedding.rows import RowOptions
+from unspeech.kaldi.features import MemmapOptions
+from unspeech.network.config import Config, make_config, read_yaml
 
 # Options of the original's programs, as `unsup_model_neg.py`, `cluster.py` and `show_feats.py`
 # declare them.

@@ -11,8 +11,8 @@ from conftest import TINY, call, call_fails
 from shell import STEPS, copy_checkout, run
 from test_run import write_corpus
 
-from unspeech.audio import DataAudio
-from unspeech.tables import read_table, write_table
+from unspeech.audio.utterances import DataAudio
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 STEP = STEPS / "perturb_speed.sh"

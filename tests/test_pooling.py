@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from conftest import call_fails, write_features
 
-from unspeech.errors import UnspeechError
-from unspeech.pooling import STATISTICS, StatisticsPooling, cosine_transform, statistics_named
+from unspeech.cli.errors import UnspeechError
+from unspeech.network.pooling import (
+    STATISTICS,
+    StatisticsPooling,
+    cosine_transform,
+    statistics_named,
+)
 
 DIM, CHANNELS = 7, 4
 

@@ -8,14 +8,14 @@ import yaml
 from conftest import TINY, assert_close
 from shell import STEPS, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.config import make_config
-from unspeech.errors import UnspeechError
-from unspeech.model import UnspeechModel
-from unspeech.pooling import STATISTICS, StatisticsPooling, cosine_transform
-from unspeech.pooling_layers import AttentiveStatistics, Statistics
-from unspeech.values import NetworkValues
-from unspeech.windows import UtterancePooler, WindowEmbedder, window_embedder
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.values import NetworkValues
+from unspeech.embedding.windows import UtterancePooler, WindowEmbedder, window_embedder
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.network.config import make_config
+from unspeech.network.model import UnspeechModel
+from unspeech.network.pooling import STATISTICS, StatisticsPooling, cosine_transform
+from unspeech.network.pooling_layers import AttentiveStatistics, Statistics
 
 SMALL = {
     "embedding_transformation": "TDNN", "tdnn_channels": 16, "pooled_channels": 12, "fc_size": 0,
@@ -108,7 +108,7 @@ def test_an_utterance_is_pooled_whole_and_its_windows_side_by_side(monkeypatch):
         assert_close(cut[0], encoder.pooling(outputs[:, :window])[0])
         if windows != 1:
             assert_close(cut[-1], encoder.pooling(outputs[:, -window:])[0])
-    monkeypatch.setattr("unspeech.windows.PIECE_FRAMES", window)
+    monkeypatch.setattr("unspeech.embedding.windows.PIECE_FRAMES", window)
     pieces, cut = pooler.pool(features)
     assert_close(pieces, cut.mean(axis=0))
     (short,) = NetworkValues(model).pooled([("u", features[:45])], lambda name: True)

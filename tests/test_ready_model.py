@@ -9,8 +9,8 @@ from conftest import solve
 from shell import copy_checkout, run
 from test_run import state, write_corpus
 
-from unspeech.archives import iterate_arrays
-from unspeech.tables import read_table
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import yaml
 from conftest import TINY
 from shell import copy_checkout, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.tables import invert, read_table, write_table
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 RATE = 16000
 SPEEDS = {"": 1.0, "sp0.9-": 0.9, "sp1.1-": 1.1}

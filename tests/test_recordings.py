@@ -11,9 +11,9 @@ import soundfile
 from conftest import call, call_fails
 from shell import STEPS, run
 
-from unspeech.audio import AudioError, DataAudio
-from unspeech.recordings import DECODER, Entry, parse_entry
-from unspeech.tables import read_table, write_table
+from unspeech.audio.recordings import DECODER, Entry, parse_entry
+from unspeech.audio.utterances import AudioError, DataAudio
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 
@@ -71,7 +71,7 @@ def test_what_kaldi_cannot_read_becomes_a_pipe(tmp_path, monkeypatch, flac):
     for name in "ae" if flac else "abcde":
         np.testing.assert_allclose(kaldi_hears(entries[name])[:, 0], ours[name], atol=1)
     called = []
-    monkeypatch.setattr("unspeech.audio.pipe_output", called.append)
+    monkeypatch.setattr("unspeech.audio.utterances.pipe_output", called.append)
     assert heard(out).keys() == ours.keys()
     assert not called, "files are read directly, not by way of another program"
 

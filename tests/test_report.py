@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import call, call_fails
 
-from unspeech.archives import ArkWriter
-from unspeech.config import Config, write_config
-from unspeech.report import chance_levels, duration
-from unspeech.tables import read_table, write_table
+from unspeech.evaluation.report import chance_levels, duration
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.network.config import Config, write_config
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 

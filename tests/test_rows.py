@@ -14,16 +14,16 @@ import pytest
 from conftest import assert_close, call, call_fails, voices, write_features
 from shell import STEPS, run
 
-from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.config import make_config
-from unspeech.embedder import Embedder
-from unspeech.errors import UnspeechError
-from unspeech.model import UnspeechModel, load_model
-from unspeech.online import OnlineEmbedder
-from unspeech.rows import RowOptions, RunningMean, averaged, load_scale, rows_id
-from unspeech.speakers import split_speakers
-from unspeech.streams import read_text_frames
-from unspeech.tables import read_table, write_table
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.embedder import Embedder
+from unspeech.embedding.online import OnlineEmbedder
+from unspeech.embedding.rows import RowOptions, RunningMean, averaged, load_scale, rows_id
+from unspeech.embedding.streams import read_text_frames
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays
+from unspeech.kaldi.speakers import split_speakers
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.network.config import make_config
+from unspeech.network.model import UnspeechModel, load_model
 
 LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16
 

@@ -14,8 +14,8 @@ import yaml
 from conftest import TINY
 from shell import copy_checkout, paused, run
 
-from unspeech.archives import iterate_arrays
-from unspeech.tables import read_table, write_table
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 SETTINGS = TINY | {"normalize_input": True, "embedding_transformation": "BaselineDnn"}

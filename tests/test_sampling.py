@@ -5,12 +5,12 @@ import pytest
 from conftest import tiny_options
 from shell import STEPS, run
 
-from unspeech.alignments import Unit, read_ctm
-from unspeech.config import make_config
-from unspeech.errors import UnspeechError
-from unspeech.features import Corpus
-from unspeech.plots import sampled_batch
-from unspeech.sampling import (
+from unspeech.cli.errors import UnspeechError
+from unspeech.evaluation.plots import sampled_batch
+from unspeech.kaldi.alignments import Unit, read_ctm
+from unspeech.kaldi.features import Corpus
+from unspeech.network.config import make_config
+from unspeech.training.sampling import (
     ContextSampler,
     recordings_of,
     split_heldout,

@@ -5,8 +5,8 @@ import pytest
 from conftest import call, call_fails, write_features
 from matplotlib import image
 
-from unspeech.archives import ArkWriter
-from unspeech.show_feats import boundaries
+from unspeech.evaluation.pictures import boundaries
+from unspeech.kaldi.archives import ArkWriter
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from shell import ROOT, run
 
-from unspeech.audio_file import wav_bytes
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.kaldi.tables import read_table, write_table
 
 RECIPE = ROOT / "local/speechocean762"
 LEXICON = "GO\tG OW1\nNO\tN OW0\nA\tAH0\nA\tEY1\n"

@@ -8,11 +8,11 @@ import pytest
 from conftest import STATISTICS, call, call_fails, voices
 from shell import run
 
-from unspeech.archives import iterate_arrays
-from unspeech.errors import UnspeechError
-from unspeech.rows import RowOptions
-from unspeech.statistics import OnlineStatistics, StatisticsRows, load_statistics_model
-from unspeech.tables import read_table
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.rows import RowOptions
+from unspeech.embedding.statistics import OnlineStatistics, StatisticsRows, load_statistics_model
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table
 
 LENGTH = 30  # of a window
 SPK2UTT = {"a": "a-1 a-2 a-3", "b": "b-1 b-2"}

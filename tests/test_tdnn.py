@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from unspeech.augment import PARTS, augment, warp_table
-from unspeech.config import make_config
-from unspeech.embedder import Embedder
-from unspeech.model import UnspeechModel
-from unspeech.rows import RowOptions
-from unspeech.windows import WindowEmbedder, window_embedder
+from unspeech.embedding.embedder import Embedder
+from unspeech.embedding.rows import RowOptions
+from unspeech.embedding.windows import WindowEmbedder, window_embedder
+from unspeech.network.config import make_config
+from unspeech.network.model import UnspeechModel
+from unspeech.training.augmentation import PARTS, augment, warp_table
 
 SMALL = {
     "window_length": 80, "window_neg_length": 80, "fc_size": 0, "embedding_size": 8,
@@ -27,7 +27,9 @@ def frames():
 
 
 def test_one_pass_gives_what_window_by_window_gives(model, frames, monkeypatch):
-    monkeypatch.setattr("unspeech.windows.PIECE_FRAMES", 64)  # several pieces an utterance
+    monkeypatch.setattr(
+        "unspeech.embedding.windows.PIECE_FRAMES", 64
+    )  # several pieces an utterance
     starts = np.array([0, 1, 2, 10, 57, 200, 321, 327])
     each = WindowEmbedder(model, both_heads=True).embed(frames, starts)
     once = window_embedder(model, both_heads=True).embed(frames, starts)

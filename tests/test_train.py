@@ -13,14 +13,14 @@ import yaml
 from conftest import ROOT, TINY, call, call_fails, tiny_options, voices, write_features
 from shell import STEPS, paused, run
 
-from unspeech.config import make_config
-from unspeech.distribution import join_replicas
-from unspeech.errors import UnspeechError
-from unspeech.features import load_corpus
-from unspeech.model import UnspeechModel, load_model
-from unspeech.objectives import OBJECTIVES, Taught, infonce, logistic
-from unspeech.sampling import ContextSampler
-from unspeech.trainer import Trainer
+from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi.features import load_corpus
+from unspeech.network.config import make_config
+from unspeech.network.model import UnspeechModel, load_model
+from unspeech.training.distribution import join_replicas
+from unspeech.training.objectives import OBJECTIVES, Taught, infonce, logistic
+from unspeech.training.sampling import ContextSampler
+from unspeech.training.trainer import Trainer
 
 
 @pytest.mark.parametrize(

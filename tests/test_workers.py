@@ -12,14 +12,15 @@ import pytest
 from conftest import call, call_fails, tiny_options
 from shell import STEPS, paused, run
 
-from unspeech.distribution import meet
-from unspeech.errors import UnspeechError
+from unspeech.cli.errors import UnspeechError
+from unspeech.training.distribution import meet
 
 # Logical devices stand for GPUs.
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
-from unspeech import distribution, train
+from unspeech import train
+from unspeech.training import distribution
 cpu, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 distribution.devices_of_host = lambda gpus: ["CPU:0", "CPU:1"]
@@ -104,6 +105,6 @@ def test_workers_meet(tmp_path, monkeypatch):
     own, other = meet(tmp_path, 2, 1)
     assert other == "other:1234"
     assert (tmp_path / "1").read_text() == own
-    monkeypatch.setattr("unspeech.distribution.MEETING_SECONDS", 0)
+    monkeypatch.setattr("unspeech.training.distribution.MEETING_SECONDS", 0)
     with pytest.raises(UnspeechError, match="no sign of worker 3"):
         meet(tmp_path, 3, 1)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio
-from unspeech.audio_file import wav_bytes
-from unspeech.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import SEED, Number
-from unspeech.options import OptionParser
-from unspeech.tables import invert, write_table
+from unspeech.audio.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.utterances import AudioError, DataAudio
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz of the files that are written
 DIGITS = (3, 7)  # in a string, at least and at most; a last one may have two more

@@ -17,18 +17,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
-from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
-from unspeech.errors import UnspeechError, run_program
-from unspeech.files import utterance_file
-from unspeech.limits import COUNT, SEED, Number
-from unspeech.model_dir import check_complete, config_of
-from unspeech.options import OptionParser
-from unspeech.rows import RowOptions, is_of_original, rows_id
-from unspeech.statistics import StatisticsRows, load_statistics_model
-from unspeech.streams import embed_online, read_text_frames
-from unspeech.tables import atomic_write, read_table
-from unspeech.waveforms import read_inputs
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.embedding.rows import RowOptions, is_of_original, rows_id
+from unspeech.embedding.statistics import StatisticsRows, load_statistics_model
+from unspeech.embedding.streams import embed_online, read_text_frames
+from unspeech.files.text import utterance_file
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import atomic_write, read_table
+from unspeech.network.config import FRAMES_A_SECOND, Config, add_options, given_options
+from unspeech.network.inputs import read_inputs
+from unspeech.network.model_dir import check_complete, config_of
 
 
 def write_zerospeech(
@@ -139,7 +139,7 @@ def main() -> None:
         if not config.has_network:
             raise UnspeechError(f"{options.model}: --test-perf and unit_emb are for networks")
         # Imported here, as it takes seconds, and a model without a network does not need it.
-        from unspeech.network_rows import embed_units, test_perf
+        from unspeech.embedding.network_rows import embed_units, test_perf
 
         if options.test_perf:
             test_perf(options)
@@ -203,7 +203,7 @@ def row_maker(model: str, options: RowOptions, network: bool):
     if not network:
         return StatisticsRows(load_statistics_model(model), options)
     # Imported here, as it takes seconds, and a model without a network does not need it.
-    from unspeech.network_rows import NetworkRows
+    from unspeech.embedding.network_rows import NetworkRows
 
     return NetworkRows(model, options)
 

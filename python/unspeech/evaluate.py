@@ -14,19 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.cluster_files import read_clusters
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import COUNT, SEED, Number
-from unspeech.options import OptionParser
-from unspeech.scores import (
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.clustering.directory import read_clusters
+from unspeech.evaluation.scores import (
     adaptive_sides,
     clustering_scores,
     euclidean_sides,
     score_trials,
     verification_scores,
 )
-from unspeech.tables import atomic_write, read_table, speakers_of
-from unspeech.vectors import add_vector_options, load_embeddings
+from unspeech.kaldi.tables import atomic_write, read_table, speakers_of
+from unspeech.kaldi.vectors import add_vector_options, load_embeddings
 
 TSNE_UTTERANCES = 2000
 COHORT = 10_000  # utterances of the cohort that are used
@@ -157,7 +157,7 @@ def main() -> None:
     command = shlex.join(["python3", "-m", "unspeech.evaluate", *sys.argv[1:]])
     scores |= {"seed": options.seed, "command": command}
 
-    from unspeech import plots
+    from unspeech.evaluation import plots
 
     rng = np.random.default_rng(options.seed)
     count = min(TSNE_UTTERANCES, len(utterances))

@@ -23,20 +23,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
-from unspeech.config import write_config
-from unspeech.errors import run_program
-from unspeech.head import (
-    ContextSums,
-    SolvedHead,
-    adapt_head,
-    covariance_within,
-    solve_head,
-    tell_apart,
-    unit,
-)
-from unspeech.limits import Number
-from unspeech.model_dir import (
+from unspeech.cli.errors import run_program
+from unspeech.cli.limits import Number
+from unspeech.cli.options import OptionParser
+from unspeech.embedding.values import values_of
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import atomic_write, make_directory, read_table, write_table
+from unspeech.kaldi.vectors import load_embeddings
+from unspeech.network.config import write_config
+from unspeech.network.inputs import read_inputs
+from unspeech.network.model_dir import (
     WEIGHTS,
     check_complete,
     config_of,
@@ -45,12 +41,16 @@ from unspeech.model_dir import (
     write_head,
     write_id,
 )
-from unspeech.options import OptionParser
-from unspeech.sampling import contexts_of
-from unspeech.tables import atomic_write, make_directory, read_table, write_table
-from unspeech.values import values_of
-from unspeech.vectors import load_embeddings
-from unspeech.waveforms import read_inputs
+from unspeech.network.solved_head import (
+    ContextSums,
+    SolvedHead,
+    adapt_head,
+    covariance_within,
+    solve_head,
+    tell_apart,
+    unit,
+)
+from unspeech.training.sampling import contexts_of
 
 JOINED = 0.5  # how surely an outlier belongs to the cluster that it joined
 CLUSTER_WEIGHT = 6.0  # of the covariance within clusters, beside that within recordings

@@ -7,14 +7,14 @@ Killed and started again with the same command, it goes on from the last checkpo
 
 from pathlib import Path
 
-from unspeech.claim import claim_directory, describe_data
-from unspeech.config import Config, add_options, config_from_options, given_options
-from unspeech.errors import UnspeechError, run_program
-from unspeech.features import MemmapOptions
-from unspeech.limits import COUNT, Number
-from unspeech.options import OptionParser
-from unspeech.sampling import groupings_of, recordings_of
-from unspeech.waveforms import load_inputs
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, Number
+from unspeech.cli.options import OptionParser
+from unspeech.kaldi.features import MemmapOptions
+from unspeech.network.config import Config, add_options, config_from_options, given_options
+from unspeech.network.inputs import load_inputs
+from unspeech.training.claim import claim_directory, describe_data
+from unspeech.training.sampling import groupings_of, recordings_of
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     recordings = recordings_of(corpus.utterances, options.data)
     groupings = groupings_of(corpus, options.data, config)
     if options.test_sampling:
-        from unspeech.trainer import test_sampling
+        from unspeech.training.trainer import test_sampling
 
         test_sampling(config, corpus, recordings, groupings, directory / "sampling.png")
         return
@@ -67,7 +67,7 @@ def main() -> None:
         print(f"No network to train for {directory}: its head is solved from contexts")
         return
     # Imported here, as it takes seconds, and a model without a network does not need it.
-    from unspeech.trainer import train_network
+    from unspeech.training.trainer import train_network
 
     train_network(config, corpus, recordings, groupings, directory, options)
 

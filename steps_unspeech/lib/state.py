@@ -24,9 +24,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unspeech.errors import UnspeechError, run_program
-from unspeech.origins import file_key, what_is_missing
-from unspeech.tables import atomic_write
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.files.origins import file_key, what_is_missing
+from unspeech.kaldi.tables import atomic_write
 
 COMPLETE = 3  # exit status
 NEEDED = ("kaldiio", "numpy", "tensorflow")  # what tells an environment that is set up

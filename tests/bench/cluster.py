@@ -29,10 +29,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.neighbours import Graph, build_index, join_blocks
-from unspeech.scores import clustering_scores
-from unspeech.tables import read_table
-from unspeech.vectors import load_embeddings
+from unspeech.clustering.neighbours import Graph, build_index, join_blocks
+from unspeech.evaluation.scores import clustering_scores
+from unspeech.kaldi.tables import read_table
+from unspeech.kaldi.vectors import load_embeddings
 
 DIM = 100
 STRAYS = 0.08  # share of utterances that belong to nobody

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import ArkWriter
-from unspeech.config import Config
-from unspeech.features import Corpus, load_corpus
-from unspeech.sampling import (
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.features import Corpus, load_corpus
+from unspeech.kaldi.tables import read_table
+from unspeech.network.config import Config
+from unspeech.training.sampling import (
     ContextSampler,
     recordings_of,
     split_heldout,
     usable_utterances,
 )
-from unspeech.tables import read_table
 
 DIM, FRAMES, ARCHIVES = 40, 400, 4
 MILLION = 1_000_000

@@ -43,14 +43,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from unspeech.archives import ArkWriter
-from unspeech.audio import DataAudio
-from unspeech.cluster_files import read_clusters, read_outliers
-from unspeech.config import make_config, read_yaml, write_yaml
-from unspeech.model_dir import stored_arrays, write_id
-from unspeech.scores import clustering_scores, score_trials, verification_scores
-from unspeech.tables import make_directory, read_table, write_table
-from unspeech.vectors import load_embeddings
+from unspeech.audio.utterances import DataAudio
+from unspeech.clustering.directory import read_clusters, read_outliers
+from unspeech.evaluation.scores import clustering_scores, score_trials, verification_scores
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import make_directory, read_table, write_table
+from unspeech.kaldi.vectors import load_embeddings
+from unspeech.network.config import make_config, read_yaml, write_yaml
+from unspeech.network.model_dir import stored_arrays, write_id
 
 ROOT = Path(__file__).resolve().parents[2]
 JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds

@@ -28,16 +28,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from unspeech.archives import ArkWriter, read_array
-from unspeech.config import FRAMES_A_SECOND, Config, make_config, read_yaml
-from unspeech.distribution import Replicas
-from unspeech.embedder import Embedder
-from unspeech.features import Corpus, load_corpus
-from unspeech.model import UnspeechModel
-from unspeech.rows import RowOptions
-from unspeech.sampling import Batch, ContextSampler
-from unspeech.tables import read_table
-from unspeech.trainer import Trainer
+from unspeech.embedding.embedder import Embedder
+from unspeech.embedding.rows import RowOptions
+from unspeech.kaldi.archives import ArkWriter, read_array
+from unspeech.kaldi.features import Corpus, load_corpus
+from unspeech.kaldi.tables import read_table
+from unspeech.network.config import FRAMES_A_SECOND, Config, make_config, read_yaml
+from unspeech.network.model import UnspeechModel
+from unspeech.training.distribution import Replicas
+from unspeech.training.sampling import Batch, ContextSampler
+from unspeech.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from

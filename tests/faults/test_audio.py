@@ -9,8 +9,8 @@ import soundfile
 from conftest import ROOT
 
 from faults.helper import accepted, make_special, refused
-from unspeech.audio_file import decode
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import decode
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 FORMATS = [

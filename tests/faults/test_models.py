@@ -11,9 +11,9 @@ from conftest import call, tiny_options, voices, write_features
 from test_disk import run_with_little_space
 
 from faults.helper import accepted, make_special, refused
-from unspeech.archives import iterate_arrays
-from unspeech.config import make_config
-from unspeech.model import load_model
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.network.config import make_config
+from unspeech.network.model import load_model
 
 SETTINGS = {  # of a model that trains in a second
     "embedding_transformation": "BaselineDnn",
@@ -143,7 +143,7 @@ def test_model_of_a_version_with_fewer_settings(data, model):
 
 
 def load_model_weights(model) -> list[bytes]:
-    from unspeech.model import UnspeechModel
+    from unspeech.network.model import UnspeechModel
 
     built = UnspeechModel(make_config(yaml.safe_load((model / CONFIG).read_text()), "test"))
     built.load_weights(model / WEIGHTS)

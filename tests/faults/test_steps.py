@@ -16,9 +16,9 @@ import yaml
 from conftest import voices, write_features
 from shell import ROOT, STEPS, run, run_bash, write_script
 
-from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.audio_file import wav_bytes
-from unspeech.tables import invert, read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 HOSTILE = [
     "a b",
@@ -804,10 +804,10 @@ def test_a_job_that_slurm_cannot_clear_away_is_given_up(tmp_path):
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b"])
 def test_files_of_utterances_stay_in_their_folder(name, tmp_path):
-    from unspeech.config import make_config
+    from unspeech.cli.errors import UnspeechError
     from unspeech.embed import write_zerospeech
-    from unspeech.errors import UnspeechError
-    from unspeech.rows import RowOptions
+    from unspeech.embedding.rows import RowOptions
+    from unspeech.network.config import make_config
 
     config = make_config({}, "test")
     with pytest.raises(UnspeechError, match="a file cannot have its name"):

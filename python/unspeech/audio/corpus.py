@@ -1,0 +1,390 @@
+"""Make a Kaldi data directory of a corpus: of another one, or of a folder of audio files.
+
+    python3 -m unspeech.corpus --out exp/demo/data/emodb corpora/emodb
+
+A folder with `wav.scp` or `feats.scp` is a data directory; in any other, each audio file is an
+utterance, named by its path. Paths become absolute, files are sorted as Kaldi wants them, and an
+utterance without a speaker is its own. The same call again finds its output and leaves it.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.recordings import absolute_entry, channels_of, find_file, is_pipe
+from unspeech.audio.utterances import AudioError, DataAudio, read_segments
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import Number
+from unspeech.cli.options import OptionParser
+from unspeech.files.names import file_names
+from unspeech.kaldi.archives import split_entry
+from unspeech.kaldi.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
+from unspeech.kaldi.tables import invert, make_directory, read_table, write_table
+
+JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
+_SUFFIXES = {
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aif", ".aiff", ".au",
+    ".snd", ".caf", ".w64", ".rf64",
+}  # fmt: skip
+_MADE = ".made_by_corpus"  # digests of the files as we made them; later steps add and change files
+
+Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
+LeftOut = dict[str, list[str]]  # {what they are: names of utterances or files}
+
+
+def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
+    """Read a Kaldi data directory, with absolute paths and a speaker for every utterance.
+
+    Args:
+        data: the data directory.
+        features: whether to read `feats.scp`, if there is one.
+    Returns:
+        (the tables that the directory has, each for the same utterances; utterances left out
+        since not both audio and `feats.scp` have them).
+    Raises:
+        UnspeechError: for a malformed table, a missing audio or feature file, or an utterance
+            that `utt2spk` lacks.
+    """
+    tables: Tables = {}
+    utterances: list[str] = []
+    left_out: LeftOut = {}
+    if (data / "wav.scp").exists():
+        wav = read_table(data / "wav.scp")
+        segments = read_segments(data, wav)
+        tables["wav.scp"] = _absolute_audio(
+            wav,
+            data,
+            {recording for recording, _, _, channel in segments.values() if channel is None},
+        )
+        utterances = list(segments or wav)
+        if segments:
+            tables["segments"] = read_table(data / "segments")
+    if features and (data / "feats.scp").exists():
+        feats = read_table(data / "feats.scp")
+        if utterances:
+            audible = set(utterances)
+            left_out = {
+                "utterances that feats.scp lacks": [u for u in utterances if u not in feats],
+                "utterances of feats.scp without audio": [u for u in feats if u not in audible],
+            }
+            utterances = [utterance for utterance in utterances if utterance in feats]
+            if not utterances:
+                raise UnspeechError(
+                    f"{data / 'feats.scp'}: none of its utterances, such as '{next(iter(feats))}', "
+                    "is in wav.scp or segments; make the features again"
+                )
+        else:
+            utterances = list(feats)
+        tables["feats.scp"] = {u: _absolute_feats(u, feats[u], data) for u in utterances}
+    if (data / "utt2spk").exists():
+        utt2spk = read_table(data / "utt2spk")
+        for utterance in utterances:
+            if utterance not in utt2spk:
+                raise UnspeechError(
+                    f"{data / 'utt2spk'}: no speaker for utterance '{utterance}'; add a line "
+                    "for it, or remove the file if speakers are unknown"
+                )
+        tables["utt2spk"] = {utterance: utt2spk[utterance] for utterance in utterances}
+    else:
+        tables["utt2spk"] = {utterance: utterance for utterance in utterances}
+    wanted = set(utterances)
+    if "segments" in tables:
+        tables["segments"] = _only(tables["segments"], wanted)
+    elif "wav.scp" in tables:
+        tables["wav.scp"] = _only(tables["wav.scp"], wanted)
+    for names, keys in (
+        ((*OF_UTTERANCES, "utt2num_frames"), wanted),
+        (OF_RECORDINGS, set(tables.get("wav.scp", ()))),
+        (OF_SPEAKERS, set(tables["utt2spk"].values())),
+    ):
+        for name in names:
+            if (data / name).exists():
+                known = _only(read_table(data / name, empty_values=name == "text"), keys)
+                if known:
+                    tables[name] = known
+    return tables, left_out
+
+
+def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
+    return {key: value for key, value in table.items() if key in keys}
+
+
+def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> dict[str, str]:
+    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`."""
+    table = data / "reco2file_and_channel"
+    channels = channels_of(read_table(table)) if table.exists() else {}
+    found = {}
+    for recording, entry in wav.items():
+        try:
+            channel = channels.get(recording)
+            found[recording] = absolute_entry(entry, data, channel, recording in segmented)
+        except ValueError as error:
+            raise UnspeechError(
+                f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "
+                "remove the line"
+            ) from None
+    return found
+
+
+def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
+    file = split_entry(entry)[0]
+    if is_pipe(file):
+        return entry
+    try:
+        return os.path.join(os.getcwd(), find_file(file, data)) + entry.removeprefix(file)
+    except ValueError as error:
+        raise UnspeechError(
+            f"{data / 'feats.scp'}: utterance '{utterance}': {error}; make the features again"
+        ) from None
+
+
+def read_audio_folder(folder: Path) -> tuple[Tables, LeftOut]:
+    """Make each audio file below a folder an utterance, named by its path there.
+
+    Returns:
+        (tables, files left out since their names are not those of audio, and links to folders
+        left out since they lead back); hidden files and folders are in neither.
+    Raises:
+        UnspeechError: when there is no audio, two files get one name, or a file has a name that
+            cannot stand in wav.scp or is a link to nothing.
+    """
+    wav: dict[str, str] = {}
+    others: list[str] = []
+    circular: list[str] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        above = Path(parent).resolve()
+        loops = {name for name in folders if above.is_relative_to(Path(parent, name).resolve())}
+        circular += [str(Path(parent, name).relative_to(folder)) for name in sorted(loops)]
+        folders[:] = [name for name in folders if name not in loops]
+        for name in sorted(files):
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() not in _SUFFIXES:
+                others.append(str(path.relative_to(folder)))
+                continue
+            relative = path.relative_to(folder).with_suffix("")
+            utterance = re.sub(r"\s+", "_", "-".join(relative.parts))
+            if utterance in wav:
+                raise UnspeechError(
+                    f"{path} and {wav[utterance]} would both be utterance '{utterance}'; "
+                    "rename or remove one of them"
+                )
+            name = str(path.absolute())
+            if _NOT_IN_TABLES.search(name):
+                raise UnspeechError(f"{name!r}: a name that wav.scp cannot hold; rename it")
+            if not path.is_file():
+                raise UnspeechError(f"{path}: a link to nothing, or not a file; remove it")
+            wav[utterance] = name
+    if not wav:
+        found = f"only files of other kinds, such as {others[0]}" if others else "no file"
+        raise UnspeechError(
+            f"{folder}: {found}; expected a Kaldi data directory (wav.scp or feats.scp) or audio "
+            f"files ({' '.join(sorted(_SUFFIXES))})"
+        )
+    try:
+        entries = {u: absolute_entry(path, folder, None, False) for u, path in wav.items()}
+    except ValueError as error:
+        raise UnspeechError(f"{error}; change its permissions, or remove it") from None
+    tables = {"wav.scp": entries, "utt2spk": {utterance: utterance for utterance in wav}}
+    return tables, {"files that are not audio": others, "links that lead back": circular}
+
+
+_NOT_IN_TABLES = re.compile("[\0-\x1f\ud800-\udfff]")  # line feeds; bytes that are not UTF-8
+
+
+def say_left_out(left_out: LeftOut) -> None:
+    """Print how many utterances or files are left out, and some of them."""
+    for kind, names in left_out.items():
+        if names:
+            some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            print(f"Left out {len(names)} {kind}: {some}")
+
+
+def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final: Path) -> Tables:
+    """Join utterances of each speaker into files of about `seconds`.
+
+    They are joined in an order drawn from their names: in the order of a list that is sorted by
+    word, each file would say one word many times.
+
+    Args:
+        data: data directory with audio.
+        tables: as read from it.
+        seconds: an utterance ends once it is as long; a rest shorter than half of that goes to
+            the speaker's utterance before it.
+        out: directory where `audio/` is written.
+        final: the name that `out` will have, for `wav.scp`.
+    Returns: tables of the joined utterances, `<speaker>-<number>`.
+    """
+    if "wav.scp" not in tables:
+        raise UnspeechError(f"{data}: joining utterances needs audio, and there is no wav.scp")
+    (out / "audio").mkdir()
+    audio = DataAudio(data, JOIN_RATE)
+    joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
+    if "text" in tables:
+        joined["text"] = {}
+    joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
+    speakers = invert(tables["utt2spk"])
+    files = file_names(speakers, "-000000.wav", data / "utt2spk")
+    for speaker, names in speakers.items():
+        decoded: dict[str, np.ndarray] = {}
+        for name, samples in audio.read(names.split()):
+            if isinstance(samples, AudioError):
+                raise samples
+            decoded[name] = samples
+        decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
+        for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
+            utterance = f"{speaker}-{number:04d}"
+            file = Path("audio", files[speaker].replace("-000000", f"-{number:04d}"))
+            samples = np.concatenate([decoded[name] for name in group])
+            (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
+            joined["wav.scp"][utterance] = str(final.absolute() / file)
+            joined["utt2spk"][utterance] = speaker
+            joined["utt2dur"][utterance] = f"{len(samples) / JOIN_RATE:.3f}"
+            if "text" in tables:
+                words = [tables["text"].get(name, "") for name in group]
+                joined["text"][utterance] = " ".join(filter(None, words))
+    if audio.clipped:
+        print(f"{audio.clipped} recordings have samples beyond ±1, clipped there")
+    return joined
+
+
+def _shuffled(name: str) -> str:
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]:
+    groups: list[list[str]] = []
+    length = enough
+    for name, samples in decoded.items():
+        if length >= enough:
+            groups.append([])
+            length = 0
+        groups[-1].append(name)
+        length += len(samples)
+    if len(groups) > 1 and length < enough / 2:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    return groups
+
+
+@contextmanager
+def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
+    """A directory to fill, which gets the name `out` when the block ends without an exception.
+
+    If the same files were put at `out` before, they stay, with what later steps added.
+    Args:
+        replace: whether the files that were put at `out` before give way to the new ones, when
+            they are complete. Others in it stay.
+    Raises:
+        UnspeechError: when `out` holds anything else.
+    """
+    make_directory(out.parent)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        files = [path for path in part.rglob("*") if path.is_file()]
+        digests = {
+            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
+            for path in files
+        }
+        write_table(part / _MADE, digests)
+        if not out.exists() or not any(out.iterdir()):
+            os.replace(part, out)
+            return
+        old = read_table(out / _MADE) if (out / _MADE).exists() else {}
+        if old == digests:
+            return
+        foreign = [name for name in digests if name not in old and (out / name).exists()]
+        if not replace or not old:
+            raise UnspeechError(f"{out}: holds something else already; choose another directory")
+        if foreign:
+            raise UnspeechError(
+                f"{out / foreign[0]}: is there already, and not from here; choose another directory"
+            )
+        _replace_files(part, out, [name for name in old if name not in digests])
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
+    """Move all files of `part` over those in `out`, their list first, and remove stale ones."""
+    old = read_table(out / _MADE)
+    write_table(out / _MADE, old | read_table(part / _MADE))
+    for path in sorted(part.rglob("*")):
+        if path.is_file() and path.name != _MADE:
+            (out / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, out / path.relative_to(part))
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    os.replace(part / _MADE, out / _MADE)
+
+
+def add_replace_option(parser: argparse.ArgumentParser) -> None:
+    """The option of programs that fill a `new_data_dir`."""
+    parser.add_argument(
+        "--replace", choices=["true", "false"], default="false",
+        help="whether files that were made in --out before give way to the new ones",
+    )  # fmt: skip
+
+
+def make_data_dir(
+    corpus: Path,
+    out: Path,
+    join_seconds: float = 0,
+    features: bool = True,
+    replace: bool = False,
+) -> None:
+    """Write the data directory of a corpus; nothing is under its name before it is complete.
+
+    Raises:
+        UnspeechError: for a corpus that cannot be used (see `read_data_dir` and
+            `read_audio_folder`), or when `out` was made of something else.
+    """
+    if not corpus.is_dir():
+        raise UnspeechError(f"{corpus}: no such directory")
+    if (corpus / "wav.scp").exists() or (corpus / "feats.scp").exists():
+        tables, left_out = read_data_dir(corpus, features)
+    else:
+        tables, left_out = read_audio_folder(corpus)
+    with new_data_dir(out, replace) as part:
+        if join_seconds:
+            tables = join_utterances(corpus, tables, join_seconds, part, out)
+        tables["spk2utt"] = invert(tables["utt2spk"])
+        for name, table in tables.items():
+            write_table(part / name, table)
+    speakers = len(tables["spk2utt"])
+    print(f"{out}: {len(tables['utt2spk'])} utterances, {speakers} speakers, from {corpus}")
+    say_left_out(left_out)
+
+
+def main() -> None:
+    parser = OptionParser(__doc__)
+    parser.add_argument("--out", required=True, type=Path, help="data directory to write")
+    parser.add_argument(
+        "--join-seconds", type=Number(float, "[0, 86400]"), default=0,
+        help="join utterances of a speaker, shuffled, until they are this long (0: never)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--features", choices=["true", "false"], default="true", help="whether to keep feats.scp"
+    )
+    add_replace_option(parser)
+    parser.add_argument("corpus", type=Path, help="data directory or folder of audio")
+    options = parser.parse_args()
+    features = options.features == "true"
+    replace = options.replace == "true"
+    make_data_dir(options.corpus, options.out, options.join_seconds, features, replace)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,178 @@
+"""Draw features and embeddings as a PNG file.
+
+    python3 -m unspeech.show_feats -i exp/ivectors/ivector_online.scp --feats data/dev/feats.scp \\
+        --num-feat 2 --out utterance.png
+    python3 -m unspeech.show_feats --mode stats -i exp/ivectors/ivector_online.scp --out stats.png
+    python3 -m unspeech.show_feats --mode classes_tsne -i exp/embeddings/embedding.scp \\
+        --utt-2-class data/dev/utt2spk --out speakers.png
+    python3 -m unspeech.show_feats --mode filters -i exp/model_e2e --out filters.png
+"""
+
+import argparse
+import re
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.evaluate import project
+from unspeech.evaluation import plots
+from unspeech.files.text import read_lines
+from unspeech.kaldi.alignments import read_ctm
+from unspeech.kaldi.archives import iterate_arrays, read_array
+from unspeech.kaldi.tables import atomic_write, read_table
+from unspeech.kaldi.vectors import embeddings_file, load_embeddings
+from unspeech.network.config import FRAMES_A_SECOND
+
+STATS_UTTERANCES = 10_000
+A_CLASS = 1000  # utterances of a class that are drawn, at most, as in the original
+TSNE_UTTERANCES = 5000  # in all
+SECONDS_A_SAMPLE = 1 / 16000  # in TIMIT's phone files
+
+
+def show_utterance(options: argparse.Namespace) -> bytes:
+    """One utterance of a file of matrices over time, its features above, boundaries of phones."""
+    path = embeddings_file(options.input_featfile)
+    found = next(islice(iterate_arrays(path), options.num_feat, None), None)
+    if found is None:
+        raise UnspeechError(f"{path}: there is no utterance {options.num_feat}, counted from 0")
+    utterance, rows = found
+    if rows.ndim != 2:
+        raise UnspeechError(f"{path}: utterance '{utterance}': one vector; give rows over time")
+    period = 1
+    if (path.parent / "ivector_period").exists():
+        period = read_period(path.parent / "ivector_period")
+    panels = [(f"{path.name}, a row every {period} frames", rows[: options.max_frames], period)]
+    if options.feats:
+        table = read_table(options.feats)
+        if utterance not in table:
+            raise UnspeechError(f"{options.feats}: utterance '{utterance}' is not in it")
+        frames = read_array(utterance, table[utterance], options.feats)
+        panels.insert(0, (Path(options.feats).name, frames[: period * options.max_frames], 1))
+    print(f"Utterance {utterance}: {rows.shape[0]} rows of {rows.shape[1]} numbers")
+    return plots.over_time(
+        [(name, matrix, step / FRAMES_A_SECOND) for name, matrix, step in panels],
+        boundaries(options.phn_file, utterance) if options.phn_file else [],
+        utterance,
+    )
+
+
+def read_period(path: Path) -> int:
+    """Frames from one row to the next, as an i-vector directory says.
+
+    Raises:
+        UnspeechError: when the file holds no such number.
+    """
+    lines = read_lines(path)
+    if len(lines) != 1 or not re.fullmatch("[1-9][0-9]{0,8}", lines[0].strip()):
+        raise UnspeechError(f"{path}: expected one number of frames; make the i-vectors again")
+    return int(lines[0])
+
+
+def boundaries(path: str, utterance: str) -> list[float]:
+    """Where units end, in seconds: from a CTM file, or a phone file as TIMIT's.
+
+    Raises:
+        UnspeechError: when the file has no unit of the utterance, or is neither.
+    """
+    lines = read_lines(path)
+    if all(len(line.split()) == 3 for line in lines):
+        try:
+            return [int(line.split()[1]) * SECONDS_A_SAMPLE for line in lines]
+        except ValueError:
+            raise UnspeechError(f"{path}: expected '<first> <last> <phone>' lines") from None
+    units = read_ctm(path).get(utterance, [])
+    if not units:
+        raise UnspeechError(f"{path}: no unit of utterance '{utterance}'")
+    return [unit.end / FRAMES_A_SECOND for unit in units]
+
+
+def show_stats(options: argparse.Namespace) -> bytes:
+    """Mean magnitude of each dimension, utterances counted alike."""
+    path = embeddings_file(options.input_featfile)
+    arrays = islice(iterate_arrays(path), STATS_UTTERANCES)
+    means = np.stack([np.abs(np.atleast_2d(array)).mean(axis=0) for _, array in arrays])
+    print(f"{len(means)} utterances")
+    return plots.dimensions(means.mean(axis=0), f"{path.name}, {len(means):,} utterances")
+
+
+def show_classes(options: argparse.Namespace) -> bytes:
+    """t-SNE of utterances, one unit-length vector each, coloured by class."""
+    if not options.utt_2_class:
+        raise UnspeechError("classes_tsne: give the classes by --utt-2-class, utt2spk say")
+    utterances, vectors = load_embeddings(options.input_featfile)
+    table = read_table(options.utt_2_class)
+    classes = np.array([table.get(utterance, "") for utterance in utterances])
+    rng = np.random.default_rng(options.seed)
+    order = rng.permutation(np.flatnonzero(classes != ""))
+    kept = [order[classes[order] == name][:A_CLASS] for name in np.unique(classes[order])]
+    shown = np.sort(rng.permutation(np.concatenate(kept or [order]))[:TSNE_UTTERANCES])
+    if len(shown) < 4:
+        raise UnspeechError(
+            f"{options.utt_2_class}: names {len(shown)} of the {len(utterances)} utterances of "
+            f"{options.input_featfile}; t-SNE needs more"
+        )
+    print(f"{len(shown)} of {len(utterances)} utterances, seed {options.seed}")
+    title = f"t-SNE of {len(shown):,} of {len(utterances):,} utterances, seed {options.seed}"
+    return plots.tsne(project(vectors[shown], options.seed), classes[shown], None, title)
+
+
+def show_filters(options: argparse.Namespace) -> bytes:
+    """The learnt filters of an end-to-end model."""
+    # Imported here: seconds that the other pictures need not wait for.
+    from unspeech.network.model import load_model
+
+    model = load_model(options.input_featfile)
+    if not model.config.end_to_end:
+        raise UnspeechError(f"{options.input_featfile}: no model of waveforms (end_to_end)")
+    kernel = model.target_encoder.get_layer("filter_bank").kernel.numpy()[:, 0]
+    print(f"{kernel.shape[1]} filters of {kernel.shape[0]} samples")
+    return plots.filters(kernel, model.config.sample_rate)
+
+
+MODES = {
+    "featshow": show_utterance,
+    "stats": show_stats,
+    "classes_tsne": show_classes,
+    "filters": show_filters,
+}
+
+
+def main() -> None:
+    parser = OptionParser(__doc__)
+    parser.add_argument(
+        *("-i", "--input-featfile"),
+        required=True,
+        help="directory of i-vectors or embeddings, .scp or .ark; for filters a model directory",
+    )
+    parser.add_argument("--mode", choices=MODES, default="featshow", help="what to draw (featshow)")
+    parser.add_argument("--out", required=True, type=Path, help="PNG file")
+    parser.add_argument(
+        *("-n", "--num-feat"),
+        type=Number(int, "[0, inf)"),
+        default=2,
+        help="featshow: which utterance, from 0 (2)",
+    )
+    parser.add_argument(
+        *("-m", "--max-frames"), type=COUNT, default=10_000, help="featshow: rows at most (10000)"
+    )
+    parser.add_argument("--feats", help="featshow: feats.scp of features to draw above")
+    parser.add_argument(
+        *("-p", "--phn-file"), help="featshow: CTM file, or TIMIT's phone file of this utterance"
+    )
+    parser.add_argument(*("-u", "--utt-2-class"), help="classes_tsne: utt2spk, or other classes")
+    parser.add_argument(
+        "--seed", type=SEED, default=1, help="classes_tsne: of the sample, t-SNE (1)"
+    )
+    options = parser.parse_args()
+    picture = MODES[options.mode](options)
+    with atomic_write(options.out, "wb") as file:
+        file.write(picture)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,403 @@
+"""A model's settings: typed, checked, read once from YAML and options, kept in `config.yaml`.
+
+Names are the original program's where the idea is the same.
+"""
+
+import argparse
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from unspeech.cli.errors import UnspeechError
+from unspeech.cli.limits import Number
+from unspeech.cli.options import BOOLEANS
+from unspeech.files.text import read_text
+from unspeech.kaldi.tables import atomic_write
+from unspeech.network.pooling import statistics_named
+
+SPEAKER_DRAWS = 4  # draws of one speaker that a batch holds when negatives are within speakers
+CONTEXT_SAMPLING = ("adjacent", "recording", "speaker")
+SCHEDULES = ("constant", "cosine")
+FRAMES_A_SECOND = 100  # of features, as Kaldi makes them
+
+
+def setting(default, help_text: str, limits: str = "(-inf, inf)"):
+    """A field of a dataclass of settings, with its default and the help of its option.
+
+    Args:
+        limits: of a number, see `Number`.
+    """
+    return dataclasses.field(default=default, metadata={"help": help_text, "limits": limits})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that is needed to rebuild a model and to repeat its training. Lengths are in frames."""
+
+    # Input
+    feat_size: int = setting(40, "dimension of a feature frame", "[1, 100000]")
+    end_to_end: bool = setting(
+        False, "train on waveforms, with a learnt filter bank; lengths are then in samples"
+    )
+    sample_rate: int = setting(
+        16000, "with end_to_end: Hz; audio at another rate is resampled", "[100, 1000000]"
+    )
+    window_length: int = setting(64, "length of the target window", "[1, 10000000]")
+    window_neg_length: int = setting(64, "length of a context window", "[1, 10000000]")
+    # Sampling
+    left_contexts: int = setting(
+        2, "windows before the target, those of the gap included", "[0, 1000]"
+    )
+    right_contexts: int = setting(
+        2, "windows after the target, those of the gap included", "[0, 1000]"
+    )
+    context_sampling: str = setting(
+        "adjacent",
+        "where contexts are: beside the target; anywhere in its recording; or, by speaker, in "
+        "any utterance of its speaker in pseudo_utt2spk",
+    )
+    pseudo_utt2spk: str = setting("", "speakers for context_sampling, those of a clustering")
+    left_gap: int = setting(
+        0, "how many of the windows just before the target to leave out", "[0, 1000]"
+    )
+    right_gap: int = setting(
+        0, "how many of the windows just after the target to leave out", "[0, 1000]"
+    )
+    ali_ctm: str = setting("", "CTM file: its units are the windows; needs a Dynamic_ encoder")
+    negative_samples: int = setting(4, "negative pairs a target", "[0, 100000]")
+    sample_2x_neg: bool = setting(
+        True, "both windows of a negative pair are drawn at random; else each target with others"
+    )
+    spk2utt: str = setting("", "draw negative pairs within the speakers of this file")
+    minimum_speaker_length: int = setting(
+        4, "with spk2utt: leave out speakers with fewer utterances", "[1, inf)"
+    )
+    batch_size: int = setting(32, "targets a step", "[2, 1000000]")
+    heldout_fraction: float = setting(
+        0.05, "share of recordings kept to choose the best model", "(0, 1)"
+    )
+    # Network
+    normalize_input: bool = setting(
+        False, "shift and scale each feature dimension by its mean and deviation in training"
+    )
+    filter_sizes: int = setting(
+        512, "with end_to_end: length of the learnt filters in samples", "[1, 100000]"
+    )
+    num_filters: int = setting(40, "with end_to_end: number of learnt filters", "[1, 100000]")
+    first_layer_tanh: bool = setting(True, "tanh after the learnt filters, else leaky ReLU")
+    first_layer_log1p: bool = setting(True, "log(1 + |x|) after that")
+    embedding_transformation: str = setting("Vgg16big", "encoder, by its name in the table")
+    tdnn_channels: int = setting(192, "TDNN, ECAPA: channels", "[8, 100000]")
+    pooled_channels: int = setting(
+        512, "TDNN, ECAPA: channels whose statistics are taken", "[8, 100000]"
+    )
+    time_stride: int = setting(2, "TDNN, ECAPA: frames from one output to the next", "[1, 1000]")
+    pooling: str = setting(
+        "mean,deviation",
+        "Statistics, TDNN, ECAPA: what is taken of frames over time, some of "
+        "mean,deviation,difference,correlation",
+    )
+    correlation_channels: int = setting(
+        24, "channels that frames are projected to for their correlations", "[2, 1000]"
+    )
+    feature_statistics: bool = setting(
+        False, "TDNN, ECAPA: put the same statistics of the features beside"
+    )
+    rnn_hidden_cells: int = setting(512, "cells of an LSTM", "[1, 100000]")
+    dense_block_filters: int = setting(5, "DenseNet: channels of a layer in a block", "[1, 10000]")
+    dense_block_layers_connected: int = setting(
+        3, "DenseNet: layers of a block after its first", "[1, 1000]"
+    )
+    dense_block_filters_transition: int = setting(
+        4, "DenseNet: channels between its blocks", "[1, 10000]"
+    )
+    num_highway_layers: int = setting(6, "HighwayDnn: number of highway layers", "[1, 1000]")
+    num_dnn_layers: int = setting(3, "BaselineDnn: number of layers", "[1, 1000]")
+    batch_normalization: bool = setting(
+        False, "batch normalisation in encoders without their own; TDNN, ECAPA: of what is pooled"
+    )
+    batch_normalization_decay: float = setting(0.999, "decay of its moving averages", "[0, 1)")
+    force_resnet_istraining: bool = setting(
+        False, "let Resnet encoders normalise by each batch's statistics after training too"
+    )
+    tied_embeddings_transforms: bool = setting(True, "one encoder for targets and contexts")
+    tied_final_embeddings_transforms: bool = setting(False, "one head for targets and contexts")
+    fc_size: int = setting(
+        2048, "width of the layer before the embedding; 0: no such layer", "[0, 1000000]"
+    )
+    embedding_size: int = setting(
+        100, "dimension of an embedding; 0: all that a solved head has", "[0, 100000]"
+    )
+    solve_head: bool = setting(
+        False, "at the end of training, put a head on top that is solved from contexts"
+    )
+    total_weight: float = setting(
+        0.25, "solve_head: weight of the total covariance beside that within recordings", "[0, 1e6]"
+    )
+    embedding_limit: float = setting(
+        4.0, "solve_head: value at which embeddings end smoothly; 0: they do not", "[0, 1e6]"
+    )
+    dropout_keep_prob: float = setting(
+        0.9, "share of units kept between the two final layers", "(0, 1]"
+    )
+    unit_normalize: bool = setting(False, "scale each embedding to unit length")
+    use_dot_combine: bool = setting(
+        True, "a pair's logit is the dot product; else a projection of the difference"
+    )
+    unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
+    prototypes: int = setting(1024, "dino: how many", "[2, 1000000]")
+    teacher_momentum: float = setting(
+        0.99, "dino: share of its weights that a teacher keeps a step", "[0, 1]"
+    )
+    margin: float = setting(
+        0.0, "infonce: what is taken off the cosines of positive pairs", "[-2, 2]"
+    )
+    initial_scale: float = setting(
+        1.0, "that factor at first; with infonce, 1 over the root of the temperature", "(0, 10000]"
+    )
+    # Augmentation, of log-FBANK; see unspeech.augment
+    augment_warp: float = setting(
+        0.0, "warp the vocal tract by up to this log factor, alike in target and contexts", "[0, 1]"
+    )
+    augment_reverb: float = setting(0.0, "share of windows that get a room's tail", "[0, 1]")
+    augment_noise: float = setting(0.0, "share of windows that get a noise floor", "[0, 1]")
+    augment_colour: float = setting(
+        0.0, "deviation of a smooth frequency response, nepers", "[0, 100]"
+    )
+    augment_gain: float = setting(0.0, "deviation of the level, nepers of power", "[0, 100]")
+    augment_band: float = setting(0.0, "share of windows that are limited to a band", "[0, 1]")
+    augment_mask: float = setting(
+        0.0, "largest share of bands and of frames that are blanked out", "[0, 1]"
+    )
+    # Training
+    objective: str = setting("logistic", "objective, by its name in the table")
+    use_weighted_loss_func: bool = setting(
+        False, "weigh positive pairs so that they count as much as the negative ones in all"
+    )
+    initial_model: str = setting("", "model directory to begin with the weights of")
+    num_steps: int = setting(100_000, "training length in steps", "[1, inf)")
+    learn_rate: float = setting(
+        3e-4, "Adam's step size, the largest if there is a schedule", "[0, 1000]"
+    )
+    learn_rate_schedule: str = setting(
+        "constant", "or cosine: up in the first steps, then down to nearly nothing at the end"
+    )
+    weight_decay: float = setting(0.0, "AdamW's decay of weights, times the step size", "[0, 1000]")
+    l2_reg: float = setting(1e-4, "L2 penalty on weights, half the squared norm each", "[0, 1000]")
+    gradient_clipping: float = setting(
+        10.0, "clip each weight's gradient at this norm; 0: never", "[0, inf)"
+    )
+    mixed_precision: bool = setting(
+        False, "compute layers in bfloat16, for GPUs that are faster at it; weights stay float32"
+    )
+    jit_compile: bool = setting(False, "compile a step with XLA, for GPUs; repeatable only roughly")
+    steps_per_checkpoint: int = setting(
+        200, "steps between reports, evaluations and checkpoints", "[1, inf)"
+    )
+    seed: int = setting(1, "seed of initial weights, sampling and dropout", "[0, inf)")
+
+    @property
+    def span(self) -> int:
+        """Frames that one target and all its contexts cover; utterances need at least as many."""
+        if self.context_sampling != "adjacent":
+            return max(self.window_length, self.window_neg_length)
+        contexts = self.left_contexts + self.right_contexts
+        return self.window_length + contexts * self.window_neg_length
+
+    @property
+    def contexts(self) -> int:
+        """Context windows of a target, and so its positive pairs."""
+        return self.left_contexts - self.left_gap + self.right_contexts - self.right_gap
+
+    @property
+    def targets_anywhere(self) -> bool:
+        """Whether any window of a draw can be the target of a negative pair, not only its own.
+
+        Else no target would begin in the first windows of an utterance or end in the last ones,
+        which in the original negative pairs do. It costs a head where targets and contexts share
+        an encoder; where they do not, it would cost as much again as all contexts.
+        """
+        drawn = self.objective == "logistic" and self.context_sampling == "adjacent"
+        return drawn and self.sample_2x_neg and self.tied_embeddings_transforms
+
+    @property
+    def input_size(self) -> int:
+        """Dimension of what windows are cut from: features, or samples with `end_to_end`."""
+        return 1 if self.end_to_end else self.feat_size
+
+    @property
+    def input_rate(self) -> int:
+        """Frames a second of what windows are cut from."""
+        return self.sample_rate if self.end_to_end else FRAMES_A_SECOND
+
+    @property
+    def augmented(self) -> bool:
+        """Whether windows are augmented in training."""
+        fields = dataclasses.fields(self)
+        return any(getattr(self, f.name) > 0 for f in fields if f.name.startswith("augment_"))
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is an encoder; without one, statistics of the frames are taken."""
+        return self.embedding_transformation != "Statistics"
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the encoder takes windows of any length."""
+        return self.embedding_transformation.startswith("Dynamic_")
+
+
+def make_config(values: dict, source: str | Path) -> Config:
+    """Check settings and make a Config of them.
+
+    Args:
+        values: {name: value}; a name that is not given keeps its default.
+        source: where the settings come from, for error messages.
+    Raises:
+        UnspeechError: for an unknown name, a wrong type or a value out of range.
+    """
+    config = Config(**typed_values(values, Config, source))
+    if config.left_gap > config.left_contexts or config.right_gap > config.right_contexts:
+        raise UnspeechError(f"{source}: a gap is larger than the contexts that it is part of")
+    statistics_named(config.pooling, source)
+    if not config.has_network:
+        if config.end_to_end or not config.solve_head:
+            raise UnspeechError(
+                f"{source}: embedding_transformation Statistics takes features and a solved head: "
+                "set end_to_end to false and solve_head to true"
+            )
+    elif config.embedding_size == 0:
+        raise UnspeechError(
+            f"{source}: embedding_size 0 goes with embedding_transformation Statistics: set a size"
+        )
+    if config.contexts == 0:
+        raise UnspeechError(f"{source}: no context windows, so no positive pairs: more contexts")
+    if config.context_sampling not in CONTEXT_SAMPLING:
+        raise UnspeechError(
+            f"{source}: context_sampling must be one of {', '.join(CONTEXT_SAMPLING)}, not "
+            f"'{config.context_sampling}'"
+        )
+    if (config.context_sampling == "speaker") != bool(config.pseudo_utt2spk):
+        raise UnspeechError(f"{source}: context_sampling speaker and pseudo_utt2spk go together")
+    if config.context_sampling != "adjacent" and (config.spk2utt or config.ali_ctm):
+        raise UnspeechError(f"{source}: spk2utt and ali_ctm need context_sampling adjacent")
+    if config.learn_rate_schedule not in SCHEDULES:
+        raise UnspeechError(
+            f"{source}: learn_rate_schedule must be one of {', '.join(SCHEDULES)}, not "
+            f"'{config.learn_rate_schedule}'"
+        )
+    if config.augmented and (
+        config.ali_ctm or config.end_to_end or config.window_length != config.window_neg_length
+    ):
+        raise UnspeechError(
+            f"{source}: augment_… need windows of FBANK, targets and contexts of one length"
+        )
+    if config.embedding_transformation == "ECAPA" and config.tdnn_channels % 4:
+        raise UnspeechError(f"{source}: ECAPA needs tdnn_channels that are a multiple of 4")
+    if config.ali_ctm and not config.dynamic:
+        raise UnspeechError(
+            f"{source}: units of ali_ctm have any length; embedding_transformation "
+            f"{config.embedding_transformation} does not take them: use a Dynamic_ one"
+        )
+    if config.spk2utt and config.batch_size % SPEAKER_DRAWS:
+        raise UnspeechError(
+            f"{source}: with spk2utt batch_size must be divisible by {SPEAKER_DRAWS}"
+        )
+    if config.end_to_end and config.dynamic:
+        raise UnspeechError(
+            f"{source}: end_to_end needs windows of one length; choose an encoder other than "
+            f"{config.embedding_transformation}"
+        )
+    if config.tied_embeddings_transforms and config.window_length != config.window_neg_length:
+        raise UnspeechError(
+            f"{source}: window_length {config.window_length} and window_neg_length "
+            f"{config.window_neg_length} differ: set tied_embeddings_transforms to false"
+        )
+    return config
+
+
+def typed_values(values: dict, kind: type, source: str | Path) -> dict:
+    """Give values the types of the fields of a dataclass of settings.
+
+    Raises:
+        UnspeechError: for an unknown name, a wrong type or a number beyond its limits.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in values:
+        if name not in fields:
+            raise UnspeechError(f"{source}: unknown setting '{name}'; known: {', '.join(fields)}")
+    return {name: _typed(fields[name], value, source) for name, value in values.items()}
+
+
+def _typed(field: dataclasses.Field, value, source: str | Path):
+    if value is None:
+        raise UnspeechError(f"{source}: {field.name} has no value: give one, or leave the line out")
+    if isinstance(value, list | dict):
+        raise UnspeechError(f"{source}: {field.name} takes one value, not several")
+    text = str(value).strip()
+    if field.type is str:
+        return text
+    if field.type is bool:
+        if text.lower() in BOOLEANS:
+            return BOOLEANS[text.lower()]
+        raise UnspeechError(f"{source}: {field.name} must be true or false, not '{text}'")
+    try:
+        return Number(field.type, field.metadata["limits"])(text)
+    except argparse.ArgumentTypeError as error:
+        raise UnspeechError(f"{source}: {field.name} {error}") from None
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Read a flat YAML mapping.
+
+    Raises:
+        UnspeechError: when the file cannot be read or is not such a mapping.
+    """
+    try:
+        values = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a 13th month
+        raise UnspeechError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UnspeechError(f"{path}: expected lines of '<setting>: <value>'")
+    return values
+
+
+def write_yaml(path: str | Path, values: dict) -> None:
+    """Write a flat mapping, as `read_yaml` reads it."""
+    with atomic_write(path) as file:
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True, width=1 << 30)
+
+
+def write_config(path: str | Path, config: Config) -> None:
+    """Write every setting, in the order of the class."""
+    write_yaml(path, dataclasses.asdict(config))
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type, title: str) -> None:
+    """Give the parser one option for each field of a dataclass of settings; not given is None."""
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(kind):
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=None,
+            **({"nargs": "?", "const": "true"} if field.type is bool else {}),
+            metavar=field.type.__name__.upper(),
+            help=f"{field.metadata['help']} ({field.default})",
+        )
+
+
+def given_options(options: argparse.Namespace, kind: type) -> dict:
+    """What the command line gave of the fields of a dataclass of settings, with their types."""
+    return {
+        field.name: _typed(field, getattr(options, field.name), "command line")
+        for field in dataclasses.fields(kind)
+        if getattr(options, field.name) is not None
+    }
+
+
+def config_from_options(options: argparse.Namespace, yaml_path: str | Path | None) -> Config:
+    """Settings from the YAML file, overridden by what the command line gives."""
+    values = read_yaml(yaml_path) if yaml_path else {}
+    return make_config(values | given_options(options, Config), yaml_path or "command line")
