@@ -1,26 +1,21 @@
-"""Add copies of every utterance at 0.9 and 1.1 times its speed to a data directory.
-
-    python3 -m unspeech.perturb --out data/train_sp data/train
+"""Copies of every utterance at 0.9 and 1.1 times its speed.
 
 The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
 with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
-`unspeech.audio` does what such a pipe says.
+`audio.utterances` does what such a pipe says.
 """
 
 import shlex
-import shutil
 from pathlib import Path
 
 from unspeech.audio.corpus import (
     Tables,
-    add_replace_option,
     new_data_dir,
     read_data_dir,
     say_left_out,
 )
 from unspeech.audio.recordings import is_pipe, parse_entry
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.options import OptionParser
+from unspeech.cli.errors import UnspeechError
 from unspeech.files.names import check_new
 from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS
 from unspeech.kaldi.tables import invert, write_table
@@ -110,22 +105,3 @@ def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> Non
         for name, table in joined.items():
             write_table(part / name, table)
     print(f"{out}: {len(joined['utt2spk'])} utterances, of {len(utterances)} of {data}")
-
-
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("--out", required=True, type=Path, help="data directory to write")
-    parser.add_argument("--made", type=Path, help="what Kaldi's script made of it, to put there")
-    add_replace_option(parser)
-    parser.add_argument("data", type=Path, help="data directory with audio")
-    options = parser.parse_args()
-    replace = options.replace == "true"
-    if options.made:
-        with new_data_dir(options.out, replace) as part:
-            shutil.copytree(options.made, part, dirs_exist_ok=True)
-        return
-    make_perturbed_data_dir(options.data, options.out, replace)
-
-
-if __name__ == "__main__":
-    run_program(main)

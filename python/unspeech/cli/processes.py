@@ -1,16 +1,9 @@
-"""Children that end with their parents: a step that is killed leaves nothing running.
-
-    python3 -m unspeech.processes <command> [<argument> …]
-
-runs a command and all that it starts, the programs of pipes in `wav.scp` too, and ends them when
-the script that called it ends, however; `tied` in jobs.sh.
-"""
+"""Children that end with their parents: a step that is killed leaves nothing running."""
 
 import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 
 GRACE = 10.0  # seconds: a runner of jobs cancels them before it ends
@@ -95,12 +88,3 @@ def pipe_output(entry: str) -> bytes:
             f"'{command}' ended with status {done.returncode}{': ' + said[-1] if said else ''}"
         )
     return done.stdout
-
-
-if __name__ == "__main__":
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        sys.exit(run_group(sys.argv[1:]))
-    except OSError as error:
-        sys.exit(f"ERROR: {sys.argv[1]}: {error.strerror}")

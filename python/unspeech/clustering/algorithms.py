@@ -1,29 +1,12 @@
-"""Cluster utterances into speakers, without labels.
-
-    python3 -m unspeech.cluster --embeddings exp/embeddings/demo --out exp/clusters/demo
-
-Leaves `utt2spk` (cluster of each utterance), `spk2utt`, `probabilities` (that an utterance belongs
-to its cluster) and `clusters.json`; with gold speakers (`--utt2spk`) also `scores.json`.
-Utterances that belong to no cluster are outliers; `outliers` names them and the nearest cluster of
-each, whatever becomes of them in `utt2spk`. K-means has none. `members.npz` and the folder `graph`
-are for `unspeech.assign`, and for clustering again with other settings.
-"""
+"""The algorithms of clustering, exact or on a graph of nearest neighbours, by their settings."""
 
 import argparse
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.limits import COUNT, Number
-from unspeech.clustering.directory import (
-    add_outliers_option,
-    cluster_means,
-    clusters_parser,
-    nearest_clusters,
-    read_input,
-    write_clusters,
-)
+from unspeech.cli.errors import UnspeechError
+from unspeech.cli.limits import Number
 from unspeech.clustering.hierarchy import (
     Clustering,
     Settings,
@@ -41,7 +24,6 @@ from unspeech.clustering.neighbours import (
     reported,
 )
 from unspeech.clustering.partitions import dbscan_exact, dbscan_on_graph, kmeans
-from unspeech.kaldi.tables import atomic_write
 
 EXACT_UP_TO = 2000  # utterances: so few take less than a second with all their distances
 EXACT_AT_MOST = 30_000  # with them, memory grows with the square: 7 GB
@@ -162,56 +144,3 @@ def kmeans_clusters(graph: Graph, options: argparse.Namespace) -> Clustering:
         )
     with reported("clusters"):
         return kmeans(graph.vectors(), options.n_clusters, options.seed)
-
-
-def main() -> None:
-    parser = clusters_parser(__doc__)
-    parser.add_argument(
-        "--cluster-algorithm", choices=["HDBSCAN", "DBSCAN", "kmeans"], default="HDBSCAN"
-    )
-    parser.add_argument(
-        "--min-cluster-size",
-        type=Number(int, "[2, inf)"),
-        default=5,
-        help="utterances that make a cluster of HDBSCAN",
-    )
-    parser.add_argument(
-        "--min-samples", type=COUNT, default=2, help="neighbours that make a dense place"
-    )
-    parser.add_argument(
-        "--dbscan-eps",
-        type=Number(float, "(0, inf)"),
-        default=0.05,
-        help="distance of neighbours, for DBSCAN",
-    )
-    parser.add_argument("--n-clusters", type=COUNT, default=42, help="for kmeans")
-    add_algorithm_options(parser)
-    add_outliers_option(parser, "nearest")
-    options = parser.parse_args()
-
-    print(f"Clustering {options.embeddings}, seed {options.seed}", flush=True)
-    graph, utterances, gold = read_input(options, vars(options))
-    metric, core = options.metric, np.empty(0)
-    if options.cluster_algorithm == "kmeans":
-        found = kmeans_clusters(graph, options)
-    else:
-        metric = make_graph(graph, options, options.min_cluster_size, options.min_samples)
-        found = density_clusters(graph, options, metric)
-        core = core_distances(graph, options.min_samples, metric)
-    labels, clusters = found.labels, int(found.labels.max()) + 1
-    with reported("outliers"):
-        means = cluster_means(graph.vectors(), labels)
-        nearest = nearest_clusters(graph, labels, means, options.metric)
-    with reported("files"):
-        with atomic_write(options.out / "members.npz", "wb") as file:
-            np.savez(file, labels=labels, births=found.births, deaths=found.deaths, core=core)
-        settings = {name: value for name, value in vars(options).items() if name != "threads"}
-        settings["algorithm"] = "exact" if metric else "approximate"
-        write_clusters(
-            *(options.out, utterances, labels, nearest, found.probabilities),
-            *(clusters, settings, gold),
-        )
-
-
-if __name__ == "__main__":
-    run_program(main)

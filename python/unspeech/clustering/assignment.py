@@ -1,34 +1,21 @@
 """Let new utterances join an existing clustering, which stays as it is.
 
-    python3 -m unspeech.assign --embeddings exp/embeddings/new --clusters exp/clusters/demo \\
-        --out exp/clusters/new
-
 Of HDBSCAN, a new utterance joins the cluster of the member that it reaches most easily, unless the
 cluster had not split from others yet at that distance: then it is an outlier. Of DBSCAN, it joins
-the cluster of the nearest core within `--dbscan-eps`; of k-means, that of the nearest mean.
+the cluster of the nearest core within `--dbscan-eps`.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.limits import Number
 from unspeech.clustering.directory import (
     OUTLIER,
-    add_outliers_option,
-    cluster_means,
-    clusters_parser,
-    nearest_clusters,
-    read_clustering,
-    read_input,
-    write_clusters,
 )
 from unspeech.clustering.inverted_lists import nearest_centroids
-from unspeech.clustering.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_option
+from unspeech.clustering.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph
 
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
 
@@ -123,54 +110,3 @@ def assign_to_cores(
     starts = range(0, len(vectors), size)
     found = np.concatenate(list(new.map("assign", search, starts, [size] * len(starts))))
     return found, (found != OUTLIER).astype(float)
-
-
-def main() -> None:
-    parser = clusters_parser(__doc__)
-    parser.add_argument("--clusters", required=True, type=Path, help="existing clusters directory")
-    parser.add_argument(
-        "--min-probability",
-        type=Number(float, "[0, 1]"),
-        default=0.0,
-        help="an utterance whose probability is lower is an outlier",
-    )
-    add_outliers_option(parser, "own")
-    add_threads_option(parser)
-    options = parser.parse_args()
-
-    if options.out.resolve() == options.clusters.resolve():
-        raise UnspeechError(f"{options.out}: --out must not be the existing clustering")
-    summary, members = read_clustering(options.clusters)
-    settings = summary["settings"]
-    if (members["labels"] == OUTLIER).all():
-        raise UnspeechError(f"{options.clusters}: it has no clusters that could be joined")
-    graph = Graph(options.clusters / "graph", options.threads)
-    new, utterances, gold = read_input(options, settings)
-    dims = new.vectors().shape[1], graph.vectors().shape[1]
-    if dims[0] != dims[1]:
-        raise UnspeechError(
-            f"{options.embeddings}: dimension {dims[0]}, but {dims[1]} in {options.clusters}; "
-            "embed with the same model"
-        )
-    means = cluster_means(graph.vectors(), members["labels"])
-    if settings["cluster_algorithm"] == "kmeans":
-        nowhere = np.full(len(utterances), OUTLIER)
-        labels = nearest_clusters(new, nowhere, means, "euclidean")
-        probabilities = np.ones(len(utterances))
-    elif settings["cluster_algorithm"] == "DBSCAN":
-        labels, probabilities = assign_to_cores(graph, members, new, settings)
-    else:
-        labels, probabilities = assign(graph, members, new, settings)
-    unsure = probabilities < options.min_probability
-    labels[unsure], probabilities[unsure] = OUTLIER, 0
-    nearest = nearest_clusters(new, labels, means, settings["metric"])
-    own = {name: value for name, value in vars(options).items() if name != "threads"}
-    write_clusters(
-        *(options.out, utterances, labels, nearest, probabilities),
-        *(summary["clusters"], settings | own, gold),
-        first_outlier=summary["outliers"],
-    )
-
-
-if __name__ == "__main__":
-    run_program(main)

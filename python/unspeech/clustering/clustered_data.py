@@ -1,7 +1,4 @@
-"""Make a Kaldi data directory whose speakers are clusters.
-
-    python3 -m unspeech.clustered_data --data data/train --clusters exp/clusters \\
-        --out data/train_clustered
+"""Kaldi data directories whose speakers are clusters.
 
 Kaldi wants utt2spk sorted by utterance and by speaker at once, so an utterance's name begins with
 its cluster's: <cluster>-<utterance>, everywhere it occurs. `utt_map` leads back.
@@ -15,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.options import OptionParser
-from unspeech.clustering.directory import FATES, read_outliers, settle_outliers
+from unspeech.cli.errors import UnspeechError
 from unspeech.files.names import check_unique
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 from unspeech.kaldi.copies import affixes, original_of
@@ -168,28 +163,3 @@ def check_order(utt2spk: Mapping[str, str]) -> None:
 
 def _some(utterances: list[str]) -> str:
     return f"{len(utterances)} utterances, such as '{utterances[0]}'"
-
-
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("--data", required=True, type=Path, help="data directory")
-    parser.add_argument("--clusters", required=True, type=Path, help="clusters directory")
-    parser.add_argument(
-        "--outliers",
-        choices=FATES,
-        default="own",
-        help="what becomes of them: as in the clusters, the nearest cluster, or left out",
-    )
-    parser.add_argument("--out", required=True, type=Path, help="new data directory")
-    options = parser.parse_args()
-    if options.out.resolve() == options.data.resolve():
-        raise UnspeechError(f"{options.out}: the new data directory must not be the old one")
-    clusters = read_table(options.clusters / "utt2spk")
-    if options.outliers != "own":
-        outliers = read_outliers(options.clusters)
-        clusters = settle_outliers(clusters, outliers, options.outliers, options.clusters)
-    make_clustered_data(options.data, clusters, options.out)
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,11 +1,4 @@
-"""Cluster with several settings on one graph of neighbours, and compare.
-
-    python3 -m unspeech.cluster_grid --embeddings exp/embeddings/demo --out exp/clusters/demo \\
-        --min-cluster-size 3,5,10 --min-samples 1,2,5
-
-Leaves `grid.png` and `grid.tsv`, a line a setting: with gold speakers (`--utt2spk`) their scores,
-without the stability of clusters, 0 to 1 each, on average.
-"""
+"""Clusterings of one graph with several settings, compared by figures and in a picture."""
 
 import io
 from collections.abc import Callable
@@ -13,18 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
-from unspeech.cli.errors import run_program
-from unspeech.cli.limits import COUNT, Number
-from unspeech.clustering.algorithms import (
-    add_algorithm_options,
-    hdbscan_clusters,
-    hdbscan_settings,
-    make_graph,
-)
-from unspeech.clustering.directory import OUTLIER, clusters_parser, read_input
-from unspeech.clustering.hierarchy import Clustering, single_linkage
+from unspeech.cli.limits import Number
+from unspeech.clustering.directory import OUTLIER
+from unspeech.clustering.hierarchy import Clustering
 from unspeech.evaluation.scores import clustering_scores
-from unspeech.kaldi.tables import atomic_write
 
 SCORES = ("ari", "nmi", "pairwise_f1")
 
@@ -74,41 +59,3 @@ def picture(rows: list[dict], shown: tuple[str, ...]) -> bytes:
 def numbers(each: Number) -> Callable[[str], list[int]]:
     """Comma-separated lists of numbers, as the type of an option."""
     return lambda text: sorted({each(word) for word in text.split(",")})
-
-
-def main() -> None:
-    parser = clusters_parser(__doc__)
-    parser.add_argument(
-        "--min-cluster-size", type=numbers(Number(int, "[2, inf)")), default=[3, 5, 8, 12, 20]
-    )
-    parser.add_argument("--min-samples", type=numbers(COUNT), default=[1, 2, 3, 5, 8])
-    add_algorithm_options(parser)
-    options = parser.parse_args()
-
-    print(f"Trying settings on {options.embeddings}, seed {options.seed}", flush=True)
-    graph, _, speakers = read_input(options, vars(options))
-    gold = np.unique(speakers, return_inverse=True)[1] if speakers else None
-    sizes, samples = options.min_cluster_size, options.min_samples
-    metric = make_graph(graph, options, sizes[-1], samples[-1])
-    rows = []
-    for min_samples in samples:
-        linkage = None if metric else single_linkage(graph, min_samples)
-        for min_cluster_size in sizes:
-            settings = hdbscan_settings(options, min_cluster_size, min_samples)
-            found = hdbscan_clusters(graph, settings, metric, linkage)
-            row = {"min_cluster_size": min_cluster_size, "min_samples": min_samples}
-            rows.append(row | point(found, gold))
-            print(
-                *(f"{name} {value:.4g}" for name, value in rows[-1].items()), sep="  ", flush=True
-            )
-    shown = ("ari", "pairwise_f1", "clusters") if speakers else ("clusters", "stability")
-    with atomic_write(options.out / "grid.png", "wb") as file:
-        file.write(picture(rows, shown))
-    with atomic_write(options.out / "grid.tsv") as file:
-        print(*rows[0], sep="\t", file=file)
-        for row in rows:
-            print(*(f"{value:.6g}" for value in row.values()), sep="\t", file=file)
-
-
-if __name__ == "__main__":
-    run_program(main)

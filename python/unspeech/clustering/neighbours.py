@@ -1,10 +1,6 @@
 """The nearest-neighbour graph of many vectors, kept on disk and made in phases.
 
-    python3 -m unspeech.neighbours index --embeddings exp/embeddings/demo --graph exp/clusters/graph
-    python3 -m unspeech.neighbours search --graph exp/clusters/graph --job 1 --jobs 4
-
-The first command prepares what all jobs of the second share; `unspeech.cluster` does alone what
-is missing. The folder holds:
+Its folder holds:
     vectors.npy, utterances   the vectors, memory-mapped, and their names
     centroids.npy             of the cells: a vector belongs to that of its nearest centroid
     cells.npy                 the cells nearest to each utterance
@@ -32,9 +28,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.limits import COUNT, SEED, Number
-from unspeech.cli.options import OptionParser
+from unspeech.cli.errors import UnspeechError
+from unspeech.cli.limits import SEED, Number
 from unspeech.clustering.inverted_lists import Cells, nearest_centroids
 from unspeech.files.npz import load_npz
 from unspeech.files.origins import file_key
@@ -355,31 +350,6 @@ def join_blocks(graph: Graph, neighbours: int) -> None:
         old.unlink()
 
 
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("kind", choices=["index", "search"])
-    parser.add_argument("--graph", required=True, type=Path, help="folder of the graph")
-    parser.add_argument("--embeddings", help="for index: directory, scp or ark")
-    add_graph_options(parser)
-    parser.add_argument("--min-samples", type=COUNT, default=1, help="for search: as of cluster")
-    parser.add_argument(
-        "--job", type=COUNT, default=1, help="for search: which of the jobs this is"
-    )
-    parser.add_argument("--jobs", type=COUNT, default=1, help="for search: how many there are")
-    options = parser.parse_args()
-    graph = Graph(options.graph, options.threads)
-    if options.kind == "index":
-        if options.embeddings is None:
-            raise UnspeechError("index needs --embeddings")
-        store_vectors(graph, options.embeddings, vars(options))
-        build_index(graph, options.seed)
-    elif options.job > options.jobs:
-        raise UnspeechError(f"--job is {options.job}; it must lie between 1 and {options.jobs}")
-    else:
-        width = graph_width(len(graph.vectors()), options.min_samples)
-        search_blocks(graph, width, options.job, options.jobs)
-
-
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
     """The options of the programs that make a graph."""
     add_vector_options(parser, "take of each vector the values from this index on; -1: all")
@@ -394,7 +364,3 @@ def add_threads_option(parser: argparse.ArgumentParser) -> None:
         default=len(os.sched_getaffinity(0)),
         help="default: all cores",
     )
-
-
-if __name__ == "__main__":
-    run_program(main)

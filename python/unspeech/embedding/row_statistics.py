@@ -1,9 +1,4 @@
-"""Mean and deviation of a model's embeddings over its training speech, for `normalize_rows`.
-
-    python3 -m unspeech.row_statistics --data data/train --model exp/model
-
-Training does this itself at its end; the program is for imported models.
-"""
+"""Mean and deviation of a model's embeddings over its training speech, for `normalize_rows`."""
 
 import sys
 from pathlib import Path
@@ -12,14 +7,12 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.options import OptionParser
+from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.rows import STATISTICS
 from unspeech.embedding.windows import join_frames, window_embedder
 from unspeech.kaldi.features import Corpus
 from unspeech.kaldi.tables import atomic_write
-from unspeech.network.inputs import load_inputs
-from unspeech.network.model import UnspeechModel, load_model
+from unspeech.network.model import UnspeechModel
 
 WINDOWS = 4096  # so that a mean is within about 2 % of a deviation of that of all windows
 _BATCH = 256
@@ -60,19 +53,3 @@ def _draw_windows(corpus: Corpus, length: int, seed: int) -> tuple[np.ndarray, n
     drawn = np.sort(np.random.default_rng(seed).integers(ends[-1], size=WINDOWS))
     utterances = np.searchsorted(ends, drawn, side="right")
     return utterances, drawn - (ends - places)[utterances]
-
-
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("--data", required=True, help="data directory, or .scp or .ark file")
-    parser.add_argument("--model", required=True, type=Path, help="model directory")
-    options = parser.parse_args()
-    model = load_model(options.model)
-    config = model.config
-    corpus = load_inputs(options.data, config)
-    write_row_statistics(model, corpus, options.model)
-    print(f"{options.model / STATISTICS}: from {WINDOWS} windows, drawn with seed {config.seed}")
-
-
-if __name__ == "__main__":
-    run_program(main)

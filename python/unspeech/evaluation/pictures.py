@@ -1,12 +1,4 @@
-"""Draw features and embeddings as a PNG file.
-
-    python3 -m unspeech.show_feats -i exp/ivectors/ivector_online.scp --feats data/dev/feats.scp \\
-        --num-feat 2 --out utterance.png
-    python3 -m unspeech.show_feats --mode stats -i exp/ivectors/ivector_online.scp --out stats.png
-    python3 -m unspeech.show_feats --mode classes_tsne -i exp/embeddings/embedding.scp \\
-        --utt-2-class data/dev/utt2spk --out speakers.png
-    python3 -m unspeech.show_feats --mode filters -i exp/model_e2e --out filters.png
-"""
+"""What `show_feats` draws of features, embeddings and models, as PNG files' contents."""
 
 import argparse
 import re
@@ -15,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.limits import COUNT, SEED, Number
-from unspeech.cli.options import OptionParser
+from unspeech.cli.errors import UnspeechError
 from unspeech.evaluate import project
 from unspeech.evaluation import plots
 from unspeech.files.text import read_lines
 from unspeech.kaldi.alignments import read_ctm
 from unspeech.kaldi.archives import iterate_arrays, read_array
-from unspeech.kaldi.tables import atomic_write, read_table
+from unspeech.kaldi.tables import read_table
 from unspeech.kaldi.vectors import embeddings_file, load_embeddings
 from unspeech.network.config import FRAMES_A_SECOND
 
@@ -139,40 +129,3 @@ MODES = {
     "classes_tsne": show_classes,
     "filters": show_filters,
 }
-
-
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument(
-        *("-i", "--input-featfile"),
-        required=True,
-        help="directory of i-vectors or embeddings, .scp or .ark; for filters a model directory",
-    )
-    parser.add_argument("--mode", choices=MODES, default="featshow", help="what to draw (featshow)")
-    parser.add_argument("--out", required=True, type=Path, help="PNG file")
-    parser.add_argument(
-        *("-n", "--num-feat"),
-        type=Number(int, "[0, inf)"),
-        default=2,
-        help="featshow: which utterance, from 0 (2)",
-    )
-    parser.add_argument(
-        *("-m", "--max-frames"), type=COUNT, default=10_000, help="featshow: rows at most (10000)"
-    )
-    parser.add_argument("--feats", help="featshow: feats.scp of features to draw above")
-    parser.add_argument(
-        *("-p", "--phn-file"), help="featshow: CTM file, or TIMIT's phone file of this utterance"
-    )
-    parser.add_argument(*("-u", "--utt-2-class"), help="classes_tsne: utt2spk, or other classes")
-    parser.add_argument(
-        "--seed", type=SEED, default=1, help="classes_tsne: of the sample, t-SNE (1)"
-    )
-    options = parser.parse_args()
-    picture = MODES[options.mode](options)
-    with atomic_write(options.out, "wb") as file:
-        file.write(picture)
-    print(options.out)
-
-
-if __name__ == "__main__":
-    run_program(main)

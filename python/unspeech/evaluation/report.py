@@ -1,11 +1,8 @@
-"""Write one page that shows a whole run: what was trained, and how well it separates speakers.
-
-    python3 -m unspeech.report --dir exp/demo --out exp/demo/report.html
+"""One page that shows a whole run: what was trained, and how well it separates speakers.
 
 The page holds its pictures and asks for no other file. What a run lacks is said on the page.
 """
 
-import argparse
 import base64
 import json
 import math
@@ -15,10 +12,10 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.errors import UnspeechError
 from unspeech.evaluation import plots
 from unspeech.files.text import read_json, read_text
-from unspeech.kaldi.tables import atomic_write, read_table
+from unspeech.kaldi.tables import read_table
 from unspeech.network.config import Config, read_yaml
 
 PICTURES = {
@@ -359,20 +356,3 @@ def render(run: Path) -> str:
         stages=stages,
         settings=settings,
     )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dir", required=True, type=Path, help="directory of a run")
-    parser.add_argument("--out", required=True, type=Path, help="the page, .html")
-    options = parser.parse_args()
-    page = render(options.dir)
-    with atomic_write(options.out) as file:
-        file.write(page)
-    print(f"The report is in {options.out}")
-
-
-if __name__ == "__main__":
-    run_program(main)

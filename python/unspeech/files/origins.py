@@ -1,20 +1,17 @@
 """What a file holds and points to, in one digest: whether an output is still that of its inputs.
 
-    python3 -m unspeech.origins data/train/wav.scp
-
-prints the digest. An scp file can stay the same while the archives or the audio that it names are
-replaced, so sizes and times of those are part of its digest.
+An scp file can stay the same while the archives or the audio that it names are replaced, so sizes
+and times of those are part of its digest.
 """
 
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.errors import UnspeechError
 
 ARCHIVES = (".ark", ".ark.gz")  # too large to be read for a digest: their size and time stand in
 _WORDS = re.compile(rb"'([^']*)'|\"([^\"]*)\"|([^\s'\"|;&<>()]+)")  # of a command
@@ -115,11 +112,3 @@ def _sizes_and_times(files: Collection[bytes], folder: Path) -> bytes:
         for status in _status(files, folder)
     )
     return b"".join(chain.from_iterable(zip(files, seen, strict=True)))
-
-
-def main() -> None:
-    print(file_key(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    run_program(main)

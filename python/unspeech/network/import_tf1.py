@@ -1,10 +1,7 @@
-"""Turn a checkpoint of the original TensorFlow 1 program into a model directory.
+"""Checkpoints of the original TensorFlow 1 program, read into a model.
 
-    python3 -m unspeech.import_tf1 runs/tf10-12000 exp/model --params runs/tf10params
-    python3 -m unspeech.import_tf1 runs/tf10-12000 exp/model --window-length 64 --fc-size 1024
-
-Settings are those of the options, else of the original's `params` file, which it leaves beside
-its checkpoints (found there without --params), else what the checkpoint itself shows.
+Settings are those that are given, else of the original's `params` file, else what the checkpoint
+itself shows.
 """
 
 import re
@@ -16,13 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unspeech.cli.errors import UnspeechError, run_program
-from unspeech.cli.options import OptionParser
+from unspeech.cli.errors import UnspeechError
 from unspeech.files.text import read_lines
 from unspeech.network.config import (
-    Config,
-    add_options,
-    given_options,
     make_config,
     write_config,
     write_yaml,
@@ -302,23 +295,3 @@ def check_shapes(prefix: str, shapes: dict[str, list[int]], parts: list[Part]) -
             f"{prefix} does not fit the settings; give the run's params file by --params, or the "
             f"settings that it was trained with as options: {'; '.join(faults)}"
         )
-
-
-def main() -> None:
-    parser = OptionParser(__doc__)
-    parser.add_argument("checkpoint", help="its prefix, without .index or .data")
-    parser.add_argument("dir", type=Path, help="model directory")
-    parser.add_argument("--params", type=Path, help="the params file of the original's run")
-    add_options(parser, Config, "settings of the model, over those of --params")
-    options = parser.parse_args()
-    beside = Path(re.sub(r"-\d+$", "", options.checkpoint) + "params")
-    params = options.params or (beside if beside.exists() else None)
-    model_id = import_checkpoint(
-        options.checkpoint, options.dir, params, given_options(options, Config)
-    )
-    source = f" with the settings of {params}" if params else ""
-    print(f"Imported {options.checkpoint}{source}; model {model_id} is in {options.dir}")
-
-
-if __name__ == "__main__":
-    run_program(main)
