@@ -9,8 +9,8 @@ from test_perturb import tone, write_data
 from unspeech.audio import augmentation
 from unspeech.audio.augmentation import Channels, copies_of, other_channel, other_voice
 from unspeech.audio.utterances import DataAudio
+from unspeech.kaldi.copies import recordings_of, unaugmented
 from unspeech.kaldi.tables import read_table, write_table
-from unspeech.training.sampling import recordings_of, unaugmented
 
 RATE = augmentation.RATE
 STEP = STEPS / "augment.sh"

@@ -12,7 +12,7 @@ from conftest import ROOT, call, call_fails, write_ark
 from shell import STEPS, paused, run
 
 from unspeech.clustering.inverted_lists import Cells, nearest_centroids
-from unspeech.evaluation.scores import clustering_scores
+from unspeech.clustering.scores import clustering_scores
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
 
@@ -193,6 +193,7 @@ def test_approximate_agrees_with_exact(many):
 
 def test_threads_and_jobs_do_not_matter(many, tmp_path, monkeypatch):
     monkeypatch.setattr("unspeech.clustering.neighbours.BLOCK", 1024)
+    monkeypatch.setattr("unspeech.clustering.graph.BLOCK", 1024)
     folder = many[0]
     graph = tmp_path / "jobs/graph"
     call("neighbours", "index", "--embeddings", folder, "--graph", graph, "--threads", 3)

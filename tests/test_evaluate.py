@@ -11,13 +11,9 @@ from conftest import ROOT, call, call_fails, write_ark
 from shell import run
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, roc_curve
 
+from unspeech.clustering.scores import clustering_scores
 from unspeech.evaluation import scores
-from unspeech.evaluation.scores import (
-    clustering_scores,
-    detection_costs,
-    score_trials,
-    verification_scores,
-)
+from unspeech.evaluation.scores import detection_costs, score_trials, verification_scores
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
 from unspeech.kaldi.vectors import load_embeddings

@@ -14,7 +14,8 @@ from shell import STEPS, run
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi import features
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.kaldi.features import Corpus, load_corpus
+from unspeech.kaldi.corpus import Corpus
+from unspeech.kaldi.features import load_corpus
 from unspeech.network.config import make_config
 from unspeech.training.sampling import ContextSampler
 

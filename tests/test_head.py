@@ -9,18 +9,17 @@ import pytest
 from conftest import call, solve, train_statistics, voices, write_features
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.embedding.statistics import load_statistics_model
-from unspeech.kaldi.tables import read_table, write_table
-from unspeech.network.model_dir import find_head, read_head, write_head, write_id
-from unspeech.network.solved_head import (
+from unspeech.embedding.solving import (
     ContextSums,
-    SolvedHead,
     adapt_head,
     covariance_within,
     solve_head,
     tell_apart,
-    unit,
 )
+from unspeech.embedding.statistics import load_statistics_model
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.network.model_dir import find_head, read_head, write_head, write_id
+from unspeech.network.solved_head import SolvedHead, unit
 
 WIDTH = 6
 CHANNEL, VOICE = 1, 4  # value that varies within recordings, value that says whose voice it is

@@ -12,8 +12,9 @@ from shell import STEPS
 from unspeech.cli.errors import run_program
 from unspeech.cli.options import OptionParser
 from unspeech.embedding.rows import RowOptions
+from unspeech.files.settings import read_yaml
 from unspeech.kaldi.features import MemmapOptions
-from unspeech.network.config import Config, make_config, read_yaml
+from unspeech.network.config import Config, make_config
 
 # Options of the original's programs, as `unsup_model_neg.py`, `cluster.py` and `show_feats.py`
 # declare them.

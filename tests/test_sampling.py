@@ -6,18 +6,13 @@ from conftest import tiny_options
 from shell import STEPS, run
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.evaluation.plots import sampled_batch
+from unspeech.evaluation.feature_plots import sampled_batch
 from unspeech.kaldi.alignments import Unit, read_ctm
-from unspeech.kaldi.features import Corpus
+from unspeech.kaldi.copies import recordings_of
+from unspeech.kaldi.corpus import Corpus
 from unspeech.network.config import make_config
-from unspeech.training.sampling import (
-    ContextSampler,
-    recordings_of,
-    split_heldout,
-    units_of,
-    usable_utterances,
-    voices_of,
-)
+from unspeech.training.groupings import split_heldout, units_of, usable_utterances, voices_of
+from unspeech.training.sampling import ContextSampler
 
 
 def counting_corpus(lengths: list[int]) -> Corpus:

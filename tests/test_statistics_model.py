@@ -10,7 +10,8 @@ from shell import run
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.rows import RowOptions
-from unspeech.embedding.statistics import OnlineStatistics, StatisticsRows, load_statistics_model
+from unspeech.embedding.statistics import load_statistics_model
+from unspeech.embedding.statistics_rows import OnlineStatistics, StatisticsRows
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.tables import read_table
 

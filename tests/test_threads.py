@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shell import ROOT, run
 
-from unspeech.network.solved_head import ContextSums
+from unspeech.embedding.solving import ContextSums
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")

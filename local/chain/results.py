@@ -26,7 +26,8 @@ import numpy as np
 
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.options import OptionParser
-from unspeech.kaldi.tables import atomic_write, read_table, write_table
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import read_table, write_table
 
 GMMS = {
     "mono": "GMM, monophones",

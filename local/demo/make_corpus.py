@@ -27,12 +27,12 @@ from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from tqdm import tqdm
 
 from unspeech.audio.augmentation import shoebox_response
-from unspeech.audio.corpus import add_replace_option, new_data_dir
 from unspeech.audio.decoding import wav_bytes
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.limits import COUNT, SEED, Number
 from unspeech.cli.options import OptionParser
 from unspeech.cli.processes import die_with_parent
+from unspeech.kaldi.data_dir import add_replace_option, new_data_dir
 from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz

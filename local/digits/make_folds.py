@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
+from unspeech.audio.corpus import read_audio_folder, read_data_dir
 from unspeech.audio.decoding import wav_bytes
 from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.limits import SEED, Number
 from unspeech.cli.options import OptionParser
+from unspeech.kaldi.data_dir import Tables, new_data_dir
 from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz of the files that are written

@@ -14,7 +14,8 @@ from pathlib import Path
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.limits import Number
 from unspeech.cli.options import OptionParser
-from unspeech.kaldi.tables import atomic_write, invert, read_table, write_table
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 TABLES = ("wav.scp", "text", "utt2spk")
 SILENCE = ("<SIL> SIL", "<UNK> SPN")

@@ -18,7 +18,7 @@ import soxr
 from unspeech.audio.decoding import decode
 from unspeech.audio.fbank import dithered, native_fbank, published_options
 from unspeech.cli.errors import UnspeechError
-from unspeech.embed import row_maker
+from unspeech.embedding.row_maker import row_maker
 from unspeech.embedding.rows import RowOptions
 from unspeech.network.config import Config
 from unspeech.network.model_dir import config_of

@@ -18,15 +18,14 @@ from unspeech.cli.limits import Number
 from unspeech.clustering.assignment import assign, assign_to_cores
 from unspeech.clustering.directory import (
     OUTLIER,
-    add_outliers_option,
     cluster_means,
-    clusters_parser,
     nearest_clusters,
     read_clustering,
     read_input,
     write_clusters,
 )
-from unspeech.clustering.neighbours import Graph, add_threads_option
+from unspeech.clustering.graph import Graph
+from unspeech.clustering.options import add_outliers_option, add_threads_option, clusters_parser
 
 
 def main() -> None:

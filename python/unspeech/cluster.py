@@ -14,24 +14,20 @@ import numpy as np
 from unspeech.cli.errors import run_program
 from unspeech.cli.limits import COUNT, Number
 from unspeech.clustering.algorithms import (
-    add_algorithm_options,
     core_distances,
     density_clusters,
     kmeans_clusters,
     make_graph,
 )
 from unspeech.clustering.directory import (
-    add_outliers_option,
     cluster_means,
-    clusters_parser,
     nearest_clusters,
     read_input,
     write_clusters,
 )
-from unspeech.clustering.neighbours import (
-    reported,
-)
-from unspeech.kaldi.tables import atomic_write
+from unspeech.clustering.graph import reported
+from unspeech.clustering.options import add_algorithm_options, add_outliers_option, clusters_parser
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

@@ -11,16 +11,12 @@ import numpy as np
 
 from unspeech.cli.errors import run_program
 from unspeech.cli.limits import COUNT, Number
-from unspeech.clustering.algorithms import (
-    add_algorithm_options,
-    hdbscan_clusters,
-    hdbscan_settings,
-    make_graph,
-)
-from unspeech.clustering.directory import clusters_parser, read_input
+from unspeech.clustering.algorithms import hdbscan_clusters, hdbscan_settings, make_graph
+from unspeech.clustering.directory import read_input
 from unspeech.clustering.grid import numbers, picture, point
 from unspeech.clustering.hierarchy import single_linkage
-from unspeech.kaldi.tables import atomic_write
+from unspeech.clustering.options import add_algorithm_options, clusters_parser
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

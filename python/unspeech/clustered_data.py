@@ -13,7 +13,8 @@ from pathlib import Path
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.options import OptionParser
 from unspeech.clustering.clustered_data import make_clustered_data
-from unspeech.clustering.directory import FATES, read_outliers, settle_outliers
+from unspeech.clustering.directory import read_outliers, settle_outliers
+from unspeech.clustering.options import FATES
 from unspeech.kaldi.tables import read_table
 
 

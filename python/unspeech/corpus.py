@@ -9,10 +9,11 @@ utterance without a speaker is its own. The same call again finds its output and
 
 from pathlib import Path
 
-from unspeech.audio.corpus import add_replace_option, make_data_dir
+from unspeech.audio.corpus import make_data_dir
 from unspeech.cli.errors import run_program
 from unspeech.cli.limits import Number
 from unspeech.cli.options import OptionParser
+from unspeech.kaldi.data_dir import add_replace_option
 
 
 def main() -> None:

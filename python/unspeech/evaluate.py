@@ -7,7 +7,6 @@ Leaves scores.json, det.png, distances.png and tsne.png.
 """
 
 import json
-import random
 import shlex
 import sys
 from pathlib import Path
@@ -17,76 +16,25 @@ import numpy as np
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.limits import COUNT, SEED, Number
 from unspeech.cli.options import OptionParser
-from unspeech.clustering.directory import read_clusters
+from unspeech.clustering.scores import clustering_scores
+from unspeech.evaluation.projection import project
 from unspeech.evaluation.scores import (
     adaptive_sides,
-    clustering_scores,
     euclidean_sides,
     score_trials,
     verification_scores,
 )
-from unspeech.kaldi.tables import atomic_write, read_table, speakers_of
+from unspeech.evaluation.speakers import (
+    choose_speakers,
+    clusters_of,
+    each_outlier_alone,
+    load_cohort,
+)
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import speakers_of
 from unspeech.kaldi.vectors import add_vector_options, load_embeddings
 
 TSNE_UTTERANCES = 2000
-COHORT = 10_000  # utterances of the cohort that are used
-
-
-def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
-    """The cluster of each utterance in a clusters directory, "" for outliers.
-
-    Raises:
-        UnspeechError: when the clusters are of other utterances than these.
-    """
-    table, alone = read_clusters(directory)
-    strange = set(table).difference(utterances)
-    if strange:
-        raise UnspeechError(
-            f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
-            "score these with clusters made from them"
-        )
-    return np.array(["" if u in alone else table.get(u, "") for u in utterances])
-
-
-def choose_speakers(utt2spk: str, most: int, seed: int) -> list[str]:
-    """Draw `most` of the speakers, or all if there are fewer; the same as the original program."""
-    speakers = sorted(set(read_table(utt2spk).values()))
-    return random.Random(seed).sample(speakers, min(most, len(speakers)))
-
-
-def load_cohort(directory: str, part: slice, dim: int, seed: int) -> np.ndarray:
-    """(cohort, dim) float32 of unit length: up to `COHORT` of a directory's vectors, drawn.
-
-    Raises:
-        UnspeechError: when their dimension is not `dim`.
-    """
-    _, vectors = load_embeddings(directory, part=part)
-    if vectors.shape[1] != dim:
-        raise UnspeechError(
-            f"{directory}: dimension {vectors.shape[1]}, but {dim} in --embeddings; embed and "
-            "treat both alike"
-        )
-    return vectors[np.random.default_rng(seed).permutation(len(vectors))[:COHORT]]
-
-
-def each_outlier_alone(clusters: np.ndarray) -> np.ndarray:
-    """(utterances,) int64 labels, with one of its own for each outlier ("")."""
-    labels = np.unique(clusters, return_inverse=True)[1]
-    outliers = clusters == ""
-    labels[outliers] = len(labels) + np.arange(outliers.sum())
-    return labels
-
-
-def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Place (utterances, dim) vectors in the plane by t-SNE: (utterances, 2)."""
-    # Imported here: a second that bad input need not wait for.
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    perplexity = min(30, (len(vectors) - 1) / 3)
-    # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
-    with threadpool_limits(1):
-        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
 def main() -> None:

@@ -12,11 +12,8 @@ from pathlib import Path
 
 from unspeech.cli.errors import run_program
 from unspeech.cli.options import OptionParser
-from unspeech.network.config import (
-    Config,
-    add_options,
-    given_options,
-)
+from unspeech.files.settings import add_options, given_options
+from unspeech.network.config import Config
 from unspeech.network.import_tf1 import import_checkpoint
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from unspeech.cli.errors import run_program
 from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays, join_scps, read_array
-from unspeech.kaldi.tables import atomic_write
 
 
 def main() -> None:

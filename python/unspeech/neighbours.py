@@ -10,7 +10,7 @@ is missing. The folder holds:
     cells.npy                 the cells nearest to each utterance
     by_cell.npy, members.npy  the vectors in the order of their cells, and their numbers
     neighbours.<block>.npz    nearest neighbours of a block of utterances
-    links.npz                 nearest connections between the graph's components, see `hierarchy`
+    links.npz                 nearest connections between the graph's components, see `links`
     <phase>.json              what the phase's files were made from; written last
 Every search runs on chunks of fixed size, each in one thread, so that the graph is the same for
 any number of threads and jobs.
@@ -21,14 +21,9 @@ from pathlib import Path
 from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.limits import COUNT
 from unspeech.cli.options import OptionParser
-from unspeech.clustering.neighbours import (
-    Graph,
-    add_graph_options,
-    build_index,
-    graph_width,
-    search_blocks,
-    store_vectors,
-)
+from unspeech.clustering.graph import Graph, store_vectors
+from unspeech.clustering.neighbours import build_index, graph_width, search_blocks
+from unspeech.clustering.options import add_graph_options
 
 
 def main() -> None:

@@ -4,19 +4,16 @@
 
 The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
 with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
-`unspeech.audio` does what such a pipe says.
+`unspeech.audio.utterances` does what such a pipe says.
 """
 
 import shutil
 from pathlib import Path
 
-from unspeech.audio.corpus import (
-    add_replace_option,
-    new_data_dir,
-)
 from unspeech.audio.speed import make_perturbed_data_dir
 from unspeech.cli.errors import run_program
 from unspeech.cli.options import OptionParser
+from unspeech.kaldi.data_dir import add_replace_option, new_data_dir
 
 
 def main() -> None:

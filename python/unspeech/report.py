@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unspeech.cli.errors import run_program
 from unspeech.evaluation.report import render
-from unspeech.kaldi.tables import atomic_write
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from unspeech.cli.errors import run_program
 from unspeech.cli.limits import COUNT, SEED, Number
 from unspeech.cli.options import OptionParser
 from unspeech.evaluation.pictures import MODES
-from unspeech.kaldi.tables import atomic_write
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

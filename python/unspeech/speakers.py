@@ -12,8 +12,9 @@ from pathlib import Path
 from unspeech.cli.errors import run_program
 from unspeech.cli.limits import COUNT, Number
 from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
 from unspeech.kaldi.speakers import split_speakers
-from unspeech.kaldi.tables import atomic_write, read_table, speakers_of
+from unspeech.kaldi.tables import read_table, speakers_of
 
 
 def main() -> None:

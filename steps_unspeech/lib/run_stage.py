@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from unspeech.cli.processes import die_with_parent, run_child
-from unspeech.kaldi.tables import atomic_write
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

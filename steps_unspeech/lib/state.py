@@ -8,12 +8,12 @@
 Called by the functions in outputs.sh, which hold the lock. A setting is `name=value`
 or `--name value`; `+name=value` may differ from one call to the next, and work goes on from there.
 Beside its last output X a step leaves .X.made_from: a line `name value` a setting, `name md5:…` an
-input file (see unspeech.origins) and `output:1 name` a file that it made. While the step works the
+input file (see `files.origins`) and `output:1 name` a file that it made. While the step works the
 file is called .X.making_from, and .X.done/ has a stamp of each job that ended well.
 
 With overwrite, the step's own files wait as .<name>.replaced until the new ones are complete; a
 call with other settings puts them back. An output that ends with / is a directory: what fills it
-replaces the files in it (`unspeech.corpus.new_data_dir`).
+replaces the files in it (`kaldi.data_dir.new_data_dir`).
 `begin` ends with status 3 when there is nothing to do.
 """
 
@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.files.atomic import atomic_write
 from unspeech.files.origins import file_key, what_is_missing
-from unspeech.kaldi.tables import atomic_write
 
 COMPLETE = 3  # exit status
 NEEDED = ("kaldiio", "numpy", "tensorflow")  # what tells an environment that is set up

@@ -29,8 +29,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.clustering.neighbours import Graph, build_index, join_blocks
-from unspeech.evaluation.scores import clustering_scores
+from unspeech.clustering.graph import Graph
+from unspeech.clustering.neighbours import build_index, join_blocks
+from unspeech.clustering.scores import clustering_scores
 from unspeech.kaldi.tables import read_table
 from unspeech.kaldi.vectors import load_embeddings
 

@@ -45,12 +45,16 @@ import yaml
 
 from unspeech.audio.utterances import DataAudio
 from unspeech.clustering.directory import read_clusters, read_outliers
-from unspeech.evaluation.scores import clustering_scores, score_trials, verification_scores
+from unspeech.clustering.scores import clustering_scores
+from unspeech.embedding.solving import stored_arrays
+from unspeech.evaluation.scores import score_trials, verification_scores
+from unspeech.files.atomic import make_directory
+from unspeech.files.settings import read_yaml, write_yaml
 from unspeech.kaldi.archives import ArkWriter
-from unspeech.kaldi.tables import make_directory, read_table, write_table
+from unspeech.kaldi.tables import read_table, write_table
 from unspeech.kaldi.vectors import load_embeddings
-from unspeech.network.config import make_config, read_yaml, write_yaml
-from unspeech.network.model_dir import stored_arrays, write_id
+from unspeech.network.config import make_config
+from unspeech.network.model_dir import write_id
 
 ROOT = Path(__file__).resolve().parents[2]
 JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds

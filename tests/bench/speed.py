@@ -30,10 +30,12 @@ import tensorflow as tf
 
 from unspeech.embedding.embedder import Embedder
 from unspeech.embedding.rows import RowOptions
+from unspeech.files.settings import read_yaml
 from unspeech.kaldi.archives import ArkWriter, read_array
-from unspeech.kaldi.features import Corpus, load_corpus
+from unspeech.kaldi.corpus import Corpus
+from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import read_table
-from unspeech.network.config import FRAMES_A_SECOND, Config, make_config, read_yaml
+from unspeech.network.config import FRAMES_A_SECOND, Config, make_config
 from unspeech.network.model import UnspeechModel
 from unspeech.training.distribution import Replicas
 from unspeech.training.sampling import Batch, ContextSampler
@@ -111,7 +113,7 @@ def measure_training(config: Config, directory: Path) -> float:
     corpus = Corpus.in_memory([f"u{i}" for i in range(64)], noise([FRAMES] * 64, config.feat_size))
     replicas = Replicas(tf.distribute.get_strategy())
     trainer = Trainer(config, corpus, corpus.utterances, directory, replicas)
-    model, batch = trainer.model, trainer.sampler.batch(1)
+    model, batch = trainer.network.model, trainer.sampler.batch(1)
     lefts, rights, positive = windows_of_pairs(batch)
     labels = positive.astype(np.float32)
     seed = tf.constant([1, 1])
@@ -126,7 +128,7 @@ def measure_training(config: Config, directory: Path) -> float:
         weights = model.trainable_variables
         gradients = tape.gradient(total, weights)
         gradients = [tf.clip_by_norm(g, config.gradient_clipping) for g in gradients]
-        trainer.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        trainer.network.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return loss
 
     windows = [tf.constant(part) for part in batch.windows]
@@ -134,7 +136,7 @@ def measure_training(config: Config, directory: Path) -> float:
     negatives, groups = tf.constant(batch.negatives), tf.constant(batch.groups)
     found = medians(
         {
-            "ours": lambda: float(trainer.train_step(windows, negatives, groups, seed)[0]),
+            "ours": lambda: float(trainer.network.train_step(windows, negatives, groups, seed)[0]),
             "naive": lambda: float(naive_step(lefts, rights, labels)),
         },
         rounds=3,

@@ -805,7 +805,7 @@ def test_a_job_that_slurm_cannot_clear_away_is_given_up(tmp_path):
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b"])
 def test_files_of_utterances_stay_in_their_folder(name, tmp_path):
     from unspeech.cli.errors import UnspeechError
-    from unspeech.embed import write_zerospeech
+    from unspeech.embedding.outputs import write_zerospeech
     from unspeech.embedding.rows import RowOptions
     from unspeech.network.config import make_config
 

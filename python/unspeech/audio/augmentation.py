@@ -22,15 +22,15 @@ from scipy.fft import irfft, rfft
 from scipy.signal import butter, fftconvolve, istft, sosfilt, stft
 from tqdm import tqdm
 
-from unspeech.audio.corpus import Tables, read_data_dir, say_left_out
+from unspeech.audio.corpus import read_data_dir, say_left_out
 from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError
+from unspeech.files.atomic import atomic_write
 from unspeech.files.names import check_new, file_names
-from unspeech.kaldi.copies import original_of
-from unspeech.kaldi.data_dir import FEATURES
-from unspeech.kaldi.tables import atomic_write, invert, read_table, write_table
-from unspeech.network.config import read_yaml, setting, typed_values
-from unspeech.training.sampling import recordings_of
+from unspeech.files.settings import read_yaml, setting, typed_values
+from unspeech.kaldi.copies import original_of, recordings_of
+from unspeech.kaldi.data_dir import FEATURES, Tables
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 RATE = 16000  # Hz of the copies
 SPEEDS, FORMANTS = (0.85, 1.18), (0.87, 1.15)  # factors of another voice

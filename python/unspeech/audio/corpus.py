@@ -5,35 +5,30 @@ utterance, named by its path. Paths become absolute, files are sorted as Kaldi w
 utterance without a speaker is its own.
 """
 
-import argparse
-import hashlib
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.joining import join_utterances
 from unspeech.audio.recordings import absolute_entry, channels_of, find_file, is_pipe
-from unspeech.audio.utterances import AudioError, DataAudio, read_segments
+from unspeech.audio.utterances import read_segments
 from unspeech.cli.errors import UnspeechError
-from unspeech.files.names import file_names
 from unspeech.kaldi.archives import split_entry
-from unspeech.kaldi.data_dir import OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES
-from unspeech.kaldi.tables import invert, make_directory, read_table, write_table
+from unspeech.kaldi.data_dir import (
+    OF_RECORDINGS,
+    OF_SPEAKERS,
+    OF_UTTERANCES,
+    LeftOut,
+    Tables,
+    new_data_dir,
+)
+from unspeech.kaldi.tables import invert, read_table, write_table
 
-JOIN_RATE = 16000  # Hz of the files that --join-seconds writes
 _SUFFIXES = {
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".nist", ".aif", ".aiff", ".au",
     ".snd", ".caf", ".w64", ".rf64",
 }  # fmt: skip
-_MADE = ".made_by_corpus"  # digests of the files as we made them; later steps add and change files
-
-Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
-LeftOut = dict[str, list[str]]  # {what they are: names of utterances or files}
 
 
 def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
@@ -204,134 +199,6 @@ def say_left_out(left_out: LeftOut) -> None:
         if names:
             some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             print(f"Left out {len(names)} {kind}: {some}")
-
-
-def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final: Path) -> Tables:
-    """Join utterances of each speaker into files of about `seconds`.
-
-    They are joined in an order drawn from their names: in the order of a list that is sorted by
-    word, each file would say one word many times.
-
-    Args:
-        data: data directory with audio.
-        tables: as read from it.
-        seconds: an utterance ends once it is as long; a rest shorter than half of that goes to
-            the speaker's utterance before it.
-        out: directory where `audio/` is written.
-        final: the name that `out` will have, for `wav.scp`.
-    Returns: tables of the joined utterances, `<speaker>-<number>`.
-    """
-    if "wav.scp" not in tables:
-        raise UnspeechError(f"{data}: joining utterances needs audio, and there is no wav.scp")
-    (out / "audio").mkdir()
-    audio = DataAudio(data, JOIN_RATE)
-    joined: Tables = {"wav.scp": {}, "utt2spk": {}, "utt2dur": {}}
-    if "text" in tables:
-        joined["text"] = {}
-    joined |= {name: tables[name] for name in OF_SPEAKERS if name in tables}
-    speakers = invert(tables["utt2spk"])
-    files = file_names(speakers, "-000000.wav", data / "utt2spk")
-    for speaker, names in speakers.items():
-        decoded: dict[str, np.ndarray] = {}
-        for name, samples in audio.read(names.split()):
-            if isinstance(samples, AudioError):
-                raise samples
-            decoded[name] = samples
-        decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
-        for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
-            utterance = f"{speaker}-{number:04d}"
-            file = Path("audio", files[speaker].replace("-000000", f"-{number:04d}"))
-            samples = np.concatenate([decoded[name] for name in group])
-            (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
-            joined["wav.scp"][utterance] = str(final.absolute() / file)
-            joined["utt2spk"][utterance] = speaker
-            joined["utt2dur"][utterance] = f"{len(samples) / JOIN_RATE:.3f}"
-            if "text" in tables:
-                words = [tables["text"].get(name, "") for name in group]
-                joined["text"][utterance] = " ".join(filter(None, words))
-    if audio.clipped:
-        print(f"{audio.clipped} recordings have samples beyond ±1, clipped there")
-    return joined
-
-
-def _shuffled(name: str) -> str:
-    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-
-
-def _groups(decoded: Mapping[str, np.ndarray], enough: float) -> list[list[str]]:
-    groups: list[list[str]] = []
-    length = enough
-    for name, samples in decoded.items():
-        if length >= enough:
-            groups.append([])
-            length = 0
-        groups[-1].append(name)
-        length += len(samples)
-    if len(groups) > 1 and length < enough / 2:
-        groups[-2:] = [groups[-2] + groups[-1]]
-    return groups
-
-
-@contextmanager
-def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
-    """A directory to fill, which gets the name `out` when the block ends without an exception.
-
-    If the same files were put at `out` before, they stay, with what later steps added.
-    Args:
-        replace: whether the files that were put at `out` before give way to the new ones, when
-            they are complete. Others in it stay.
-    Raises:
-        UnspeechError: when `out` holds anything else.
-    """
-    make_directory(out.parent)
-    part = out.parent / f".{out.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        yield part
-        files = [path for path in part.rglob("*") if path.is_file()]
-        digests = {
-            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
-            for path in files
-        }
-        write_table(part / _MADE, digests)
-        if not out.exists() or not any(out.iterdir()):
-            os.replace(part, out)
-            return
-        old = read_table(out / _MADE) if (out / _MADE).exists() else {}
-        if old == digests:
-            return
-        foreign = [name for name in digests if name not in old and (out / name).exists()]
-        if not replace or not old:
-            raise UnspeechError(f"{out}: holds something else already; choose another directory")
-        if foreign:
-            raise UnspeechError(
-                f"{out / foreign[0]}: is there already, and not from here; choose another directory"
-            )
-        _replace_files(part, out, [name for name in old if name not in digests])
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
-    """Move all files of `part` over those in `out`, their list first, and remove stale ones."""
-    old = read_table(out / _MADE)
-    write_table(out / _MADE, old | read_table(part / _MADE))
-    for path in sorted(part.rglob("*")):
-        if path.is_file() and path.name != _MADE:
-            (out / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, out / path.relative_to(part))
-    for name in stale:
-        (out / name).unlink(missing_ok=True)
-    os.replace(part / _MADE, out / _MADE)
-
-
-def add_replace_option(parser: argparse.ArgumentParser) -> None:
-    """The option of programs that fill a `new_data_dir`."""
-    parser.add_argument(
-        "--replace", choices=["true", "false"], default="false",
-        help="whether files that were made in --out before give way to the new ones",
-    )  # fmt: skip
 
 
 def make_data_dir(

@@ -24,9 +24,9 @@ from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError
 from unspeech.cli.limits import Number
 from unspeech.cli.processes import die_with_parent
+from unspeech.files.atomic import atomic_write
 from unspeech.files.text import read_lines
 from unspeech.kaldi.archives import iterate_stream
-from unspeech.kaldi.tables import atomic_write
 
 # Kaldi's option, where kaldi-native-fbank keeps it, Kaldi's default, which it does not share, and
 # the limits of a number.

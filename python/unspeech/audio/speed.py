@@ -2,22 +2,17 @@
 
 The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
 with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
-`audio.utterances` does what such a pipe says.
+`utterances` does what such a pipe says.
 """
 
 import shlex
 from pathlib import Path
 
-from unspeech.audio.corpus import (
-    Tables,
-    new_data_dir,
-    read_data_dir,
-    say_left_out,
-)
+from unspeech.audio.corpus import read_data_dir, say_left_out
 from unspeech.audio.recordings import is_pipe, parse_entry
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.names import check_new
-from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS
+from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, Tables, new_data_dir
 from unspeech.kaldi.tables import invert, write_table
 
 SPEEDS = ("0.9", "1.1")

@@ -6,46 +6,21 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.cli.limits import Number
+from unspeech.clustering.graph import Graph, reported
 from unspeech.clustering.hierarchy import (
     Clustering,
     Settings,
     exact_clusters,
-    find_links,
     single_linkage,
     tree_clusters,
 )
-from unspeech.clustering.neighbours import (
-    Graph,
-    add_graph_options,
-    build_index,
-    graph_width,
-    join_blocks,
-    reported,
-)
+from unspeech.clustering.links import find_links
+from unspeech.clustering.neighbours import build_index, graph_width, join_blocks
+from unspeech.clustering.options import EXACT_UP_TO
 from unspeech.clustering.partitions import dbscan_exact, dbscan_on_graph, kmeans
 
-EXACT_UP_TO = 2000  # utterances: so few take less than a second with all their distances
 EXACT_AT_MOST = 30_000  # with them, memory grows with the square: 7 GB
 GRAPH_METRICS = ("cosine", "euclidean")
-
-
-def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
-    """How HDBSCAN finds and selects clusters, whatever their sizes."""
-    parser.add_argument(
-        "--algorithm",
-        choices=["auto", "exact", "approximate"],
-        default="auto",
-        help=f"auto: exact up to {EXACT_UP_TO} utterances, and for metrics that have no graph",
-    )
-    parser.add_argument("--cluster-selection-method", choices=["eom", "leaf"], default="eom")
-    parser.add_argument(
-        "--cluster-selection-epsilon",
-        type=Number(float, "[0, inf)"),
-        default=0.0,
-        help="distance below which clusters are not split",
-    )
-    add_graph_options(parser)
 
 
 def make_graph(

@@ -11,11 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from unspeech.clustering.directory import (
-    OUTLIER,
-)
+from unspeech.clustering.directory import OUTLIER
+from unspeech.clustering.graph import CHUNK, PROBES, Graph
 from unspeech.clustering.inverted_lists import nearest_centroids
-from unspeech.clustering.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph
+from unspeech.clustering.neighbours import NEIGHBOURS
 
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.files.atomic import atomic_write
 from unspeech.files.names import check_unique
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 from unspeech.kaldi.copies import affixes, original_of
 from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES, UNCHANGED
-from unspeech.kaldi.tables import atomic_write, invert, read_table, write_table
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 BY_UTTERANCE = ("segments", *FEATURES, *OF_UTTERANCES)
 BY_RECORDING = ("wav.scp", *OF_RECORDINGS)
@@ -33,7 +34,7 @@ def new_name(
     and our scripts prefix speakers and utterances.
 
     Args:
-        originals: of `unspeech.copies.read_originals`.
+        originals: of `copies.read_originals`.
     """
     original = original_of(utterance, originals)
     around = affixes(utterance, original)

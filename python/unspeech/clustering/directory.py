@@ -12,39 +12,16 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.cli.options import OptionParser
+from unspeech.clustering.graph import BLOCK, CHUNK, Graph, store_vectors
 from unspeech.clustering.inverted_lists import nearest_centroids
-from unspeech.clustering.neighbours import BLOCK, CHUNK, Graph, store_vectors
-from unspeech.evaluation.scores import clustering_scores
+from unspeech.clustering.scores import clustering_scores
+from unspeech.files.atomic import atomic_write
 from unspeech.files.npz import load_npz
 from unspeech.files.text import read_json
-from unspeech.kaldi.tables import atomic_write, invert, read_table, speakers_of, write_table
+from unspeech.kaldi.tables import invert, read_table, speakers_of, write_table
 
 OUTLIER = -1  # label of an utterance that density-based clustering leaves in no cluster
-FATES = ("own", "nearest", "leave-out")  # of outliers, see `settle_outliers`
 NOWHERE = "-"  # the nearest cluster where there is none
-
-
-def clusters_parser(description: str) -> OptionParser:
-    """A parser of the options that all these programs have."""
-    parser = OptionParser(description)
-    parser.add_argument("--embeddings", required=True, help="directory, scp or ark of vectors")
-    parser.add_argument("--out", required=True, type=Path, help="clusters directory")
-    parser.add_argument(
-        "--utt2spk",
-        type=lambda path: None if path == "none" else path,
-        help="gold speakers, for scores only; none: no scores",
-    )
-    return parser
-
-
-def add_outliers_option(parser: OptionParser, default: str) -> None:
-    parser.add_argument(
-        "--outliers",
-        choices=FATES,
-        default=default,
-        help="a speaker each, the nearest cluster, or left out",
-    )
 
 
 def read_clustering(directory: Path) -> tuple[dict, dict[str, np.ndarray]]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from unspeech.cli.limits import Number
 from unspeech.clustering.directory import OUTLIER
 from unspeech.clustering.hierarchy import Clustering
-from unspeech.evaluation.scores import clustering_scores
+from unspeech.clustering.scores import clustering_scores
 
 SCORES = ("ari", "nmi", "pairwise_f1")
 

@@ -9,8 +9,9 @@ from sklearn.cluster import DBSCAN, KMeans
 from threadpoolctl import threadpool_limits
 
 from unspeech.clustering.directory import OUTLIER
-from unspeech.clustering.hierarchy import Clustering, in_order, neighbours_of, single_linkage
-from unspeech.clustering.neighbours import Graph
+from unspeech.clustering.graph import Graph
+from unspeech.clustering.hierarchy import Clustering, in_order, single_linkage
+from unspeech.clustering.spanning_tree import neighbours_of
 
 
 def dbscan_exact(vectors: np.ndarray, eps: float, min_samples: int, metric: str) -> Clustering:

@@ -14,9 +14,10 @@ from unspeech.embedding.online import OnlineEmbedder
 from unspeech.embedding.rows import RowOptions, averaged, load_scale, unit_mean
 from unspeech.embedding.values import NetworkValues
 from unspeech.embedding.windows import UnitEmbedder
+from unspeech.files.atomic import atomic_write
 from unspeech.kaldi.alignments import read_ctm
-from unspeech.kaldi.features import Corpus, load_corpus
-from unspeech.kaldi.tables import atomic_write
+from unspeech.kaldi.corpus import Corpus
+from unspeech.kaldi.features import load_corpus
 from unspeech.network.inputs import read_inputs
 from unspeech.network.model import load_model
 from unspeech.network.model_dir import read_head

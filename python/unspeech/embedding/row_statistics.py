@@ -10,8 +10,8 @@ from tqdm import tqdm
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.rows import STATISTICS
 from unspeech.embedding.windows import join_frames, window_embedder
-from unspeech.kaldi.features import Corpus
-from unspeech.kaldi.tables import atomic_write
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.corpus import Corpus
 from unspeech.network.model import UnspeechModel
 
 WINDOWS = 4096  # so that a mean is within about 2 % of a deviation of that of all windows

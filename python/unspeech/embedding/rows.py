@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.files.settings import read_yaml, setting
 from unspeech.files.text import read_text
 from unspeech.kaldi.tables import utt2spk_of
-from unspeech.network.config import FRAMES_A_SECOND, Config, read_yaml, setting
+from unspeech.network.config import FRAMES_A_SECOND, Config
 
 AVERAGES = ("none", "running", "utterance", "speaker")
 _T = TypeVar("_T")

@@ -12,6 +12,7 @@ import numpy as np
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import utt2spk_of
+from unspeech.network.config import FRAMES_A_SECOND, Config
 
 
 class RowStream(Protocol):
@@ -124,3 +125,12 @@ def embed_online(
             file=sys.stderr,
         )
     return count
+
+
+def blocks_of(
+    utterances: Iterable[tuple[str, np.ndarray]], config: Config
+) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
+    """Cut each utterance's features into frames, or its audio into blocks of 10 ms."""
+    step = config.input_rate // FRAMES_A_SECOND
+    for name, features in utterances:
+        yield name, (features[i : i + step] for i in range(0, len(features), step))

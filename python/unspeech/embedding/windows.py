@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi.corpus import pad_windows
 from unspeech.network.encoders.tdnn import PooledEncoder
 from unspeech.network.model import UnspeechModel
-from unspeech.training.sampling import pad_windows
 
 WINDOWS_A_BATCH = 256  # at most; one compiled shape for all input
 PIECE_FRAMES = 20_000  # that a frame-level network takes at a time

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.evaluate import project
-from unspeech.evaluation import plots
+from unspeech.evaluation import feature_plots, plots
+from unspeech.evaluation.projection import project
 from unspeech.files.text import read_lines
 from unspeech.kaldi.alignments import read_ctm
 from unspeech.kaldi.archives import iterate_arrays, read_array
@@ -43,7 +43,7 @@ def show_utterance(options: argparse.Namespace) -> bytes:
         frames = read_array(utterance, table[utterance], options.feats)
         panels.insert(0, (Path(options.feats).name, frames[: period * options.max_frames], 1))
     print(f"Utterance {utterance}: {rows.shape[0]} rows of {rows.shape[1]} numbers")
-    return plots.over_time(
+    return feature_plots.over_time(
         [(name, matrix, step / FRAMES_A_SECOND) for name, matrix, step in panels],
         boundaries(options.phn_file, utterance) if options.phn_file else [],
         utterance,
@@ -86,7 +86,7 @@ def show_stats(options: argparse.Namespace) -> bytes:
     arrays = islice(iterate_arrays(path), STATS_UTTERANCES)
     means = np.stack([np.abs(np.atleast_2d(array)).mean(axis=0) for _, array in arrays])
     print(f"{len(means)} utterances")
-    return plots.dimensions(means.mean(axis=0), f"{path.name}, {len(means):,} utterances")
+    return feature_plots.dimensions(means.mean(axis=0), f"{path.name}, {len(means):,} utterances")
 
 
 def show_classes(options: argparse.Namespace) -> bytes:
@@ -120,7 +120,7 @@ def show_filters(options: argparse.Namespace) -> bytes:
         raise UnspeechError(f"{options.input_featfile}: no model of waveforms (end_to_end)")
     kernel = model.target_encoder.get_layer("filter_bank").kernel.numpy()[:, 0]
     print(f"{kernel.shape[1]} filters of {kernel.shape[0]} samples")
-    return plots.filters(kernel, model.config.sample_rate)
+    return feature_plots.filters(kernel, model.config.sample_rate)
 
 
 MODES = {

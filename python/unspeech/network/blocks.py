@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from unspeech.network.config import Config
-from unspeech.training.distribution import several_replicas
+from unspeech.network.replicas import several_replicas
 
 LEAK = 0.2  # slope of the leaky ReLU below zero, throughout the original
 

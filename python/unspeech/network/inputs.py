@@ -8,7 +8,8 @@ import numpy as np
 from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.kaldi.features import Corpus, check_features, load_corpus
+from unspeech.kaldi.corpus import Corpus, check_features
+from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import read_table
 from unspeech.network.config import Config
 

@@ -10,12 +10,13 @@ import tensorflow as tf
 from keras import layers
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi.tables import make_directory
+from unspeech.files.atomic import make_directory
+from unspeech.files.settings import read_yaml
 from unspeech.network.blocks import initializers, leaky_relu
-from unspeech.network.config import Config, make_config, read_yaml
+from unspeech.network.config import Config, make_config
 from unspeech.network.encoders.table import make_encoder
 from unspeech.network.model_dir import check_complete, check_id, write_id
-from unspeech.training.distribution import dropout
+from unspeech.network.replicas import dropout
 
 
 class UnspeechModel(keras.Model):

@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.files.atomic import atomic_write
+from unspeech.files.settings import read_yaml, typed_values
 from unspeech.files.text import read_text
-from unspeech.kaldi.tables import atomic_write
-from unspeech.network.config import Config, make_config, read_yaml, typed_values
+from unspeech.network.config import Config, make_config
 from unspeech.network.solved_head import SolvedHead
 
 WEIGHTS = "model.weights.h5"
@@ -86,16 +87,6 @@ def find_head(directory: Path) -> SolvedHead | None:
             return SolvedHead.from_arrays({name: a[()] for name, a in file[_HEAD].items()})
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UnspeechError(f"{path}: damaged ({error}); train the model again") from None
-
-
-def stored_arrays(directory: Path) -> list[np.ndarray]:
-    """The weights of a model's network, as its id takes them; none without a network."""
-    if not config_of(directory).has_network:
-        return []
-    # Imported here, as it takes seconds, and models without a network do not need it.
-    from unspeech.network.model import arrays_of, load_model
-
-    return list(arrays_of(load_model(directory)))
 
 
 def read_head(directory: Path) -> SolvedHead:

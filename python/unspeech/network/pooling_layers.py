@@ -1,4 +1,4 @@
-"""Statistics pooling as layers of a network: what `unspeech.pooling` does, with gradients."""
+"""Statistics pooling as layers of a network: what `pooling` does, with gradients."""
 
 import numpy as np
 import tensorflow as tf

@@ -6,11 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi.features import Corpus
+from unspeech.kaldi.corpus import Corpus
 from unspeech.network.config import Config, make_config
 from unspeech.network.model import UnspeechModel
+from unspeech.training.groupings import groupings_of, usable_utterances
 from unspeech.training.objectives import OBJECTIVES
-from unspeech.training.sampling import ContextSampler, groupings_of, usable_utterances
+from unspeech.training.sampling import ContextSampler
 
 TEST_STREAM = 2  # of random numbers; training has others
 

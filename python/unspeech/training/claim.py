@@ -5,8 +5,9 @@ import hashlib
 from pathlib import Path
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi.features import Corpus
-from unspeech.network.config import Config, make_config, read_yaml, write_config, write_yaml
+from unspeech.files.settings import read_yaml, write_yaml
+from unspeech.kaldi.corpus import Corpus
+from unspeech.network.config import Config, make_config, write_config
 
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
 

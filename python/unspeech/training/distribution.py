@@ -19,7 +19,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi.tables import atomic_write
+from unspeech.files.atomic import atomic_write
 
 MEETING_SECONDS = 3600  # that a worker waits for the others' jobs to start
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -71,26 +71,6 @@ def _of_first(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
     return strategy.experimental_local_results(strategy.run(contribution))[0]
 
 
-def share(batch: tf.Tensor) -> tf.Tensor:
-    """This replica's part of the first axis of something that all replicas hold."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return batch
-    size = batch.shape[0] // context.num_replicas_in_sync
-    first = context.replica_id_in_sync_group * size
-    return tf.ensure_shape(batch[first : first + size], [size, *batch.shape[1:]])
-
-
-def gather(part: tf.Tensor) -> tf.Tensor:
-    """The parts of all replicas one after the other: what `share` has taken apart."""
-    context = tf.distribute.get_replica_context()
-    count = context.num_replicas_in_sync
-    if count == 1:
-        return part
-    shape = [part.shape[0] * count, *part.shape[1:]]
-    return tf.ensure_shape(context.all_gather(part, axis=0), shape)
-
-
 def mean_gradients(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
     """The mean of the gradients of all replicas, on each of them."""
     context = tf.distribute.get_replica_context()
@@ -106,22 +86,6 @@ def apply_gradients(optimizer: tf.keras.optimizers.Optimizer, gradients, weights
     if count > 1:
         gradients = [gradient / count for gradient in gradients]
     optimizer.apply_gradients(zip(gradients, weights, strict=True))
-
-
-def dropout(features: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Stateless dropout of this replica's rows: what one device would drop of the whole batch.
-
-    With mixed precision, too: random numbers are drawn in float32, as others are not the same.
-    """
-    count = tf.distribute.get_replica_context().num_replicas_in_sync
-    whole = tf.ones([features.shape[0] * count, *features.shape[1:]])
-    kept = share(tf.nn.experimental.stateless_dropout(whole, rate, seed=seed))
-    return features * tf.cast(kept, features.dtype)
-
-
-def several_replicas() -> bool:
-    """Whether what is built now is for several: batch normalisation then has to look at all."""
-    return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
 def join_replicas(gpus: int, workers: int, worker: int, directory: Path) -> Replicas:

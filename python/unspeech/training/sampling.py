@@ -4,19 +4,16 @@ A step's windows depend on the seed and the step's number alone, so a run that w
 after its restart what it would have seen without it.
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi.alignments import Unit, read_ctm
-from unspeech.kaldi.copies import original_of, read_originals, without_speed
-from unspeech.kaldi.features import Corpus
-from unspeech.kaldi.tables import read_table, utt2spk_of
+from unspeech.kaldi.alignments import Unit
+from unspeech.kaldi.corpus import Corpus, pad_windows
 from unspeech.network.config import SPEAKER_DRAWS, Config
+from unspeech.training.groupings import split_heldout, usable_utterances
+
+TRAIN_STREAM, HELDOUT_STREAM = 0, 1  # of random numbers
 
 
 @dataclass(frozen=True)
@@ -225,172 +222,13 @@ def choose(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     return rng.choice(count, size, replace=size > count)
 
 
-def pad_windows(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Stack windows of any length, zeros after the shorter ones.
-
-    Returns:
-        (windows, longest, dim) float32 and (windows,) int32 lengths.
-    """
-    lengths = np.array([len(window) for window in windows], np.int32)
-    padded = np.zeros((len(windows), lengths.max(), windows[0].shape[1]), np.float32)
-    for i, window in enumerate(windows):
-        padded[i, : len(window)] = window
-    return padded, lengths
-
-
-def units_of(
-    corpus: Corpus, alignments: Mapping[str, list[Unit]], source: str | Path
-) -> list[list[Unit]]:
-    """The units of each utterance that its frames cover; empty where there is no alignment.
-
-    Raises:
-        UnspeechError: when no utterance has an alignment.
-    """
-    lengths = corpus.lengths
-    units = [
-        [unit for unit in alignments.get(name, []) if unit.start < unit.end <= lengths[i]]
-        for i, name in enumerate(corpus.utterances)
-    ]
-    if not any(units):
-        raise UnspeechError(
-            f"{source}: no unit of any utterance, such as '{corpus.utterances[0]}'; "
-            "its utterance names must be those of the features"
-        )
-    return units
-
-
-def recordings_of(utterances: list[str], data: str | Path) -> list[str]:
-    """Name the recording of each utterance: from `segments` where there is one, else its own.
-
-    A copy belongs to the recording that it was made from, see `unspeech.copies`.
-    """
-    (segments,) = _tables(data, "segments")
-    originals = read_originals(data)
-    return [_recording_of(u, original_of(u, originals), segments) for u in utterances]
-
-
-def _recording_of(utterance: str, original: str, segments: Mapping[str, str]) -> str:
-    if original in segments or original == utterance:
-        return segments.get(original, original).split()[0]
-    # A data directory may hold copies without their originals.
-    recording = segments.get(utterance, utterance).split()[0]
-    return original if recording == utterance else without_speed(recording)
-
-
-def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
-    """Name what each utterance is a copy of in the same voice (`aug1-…`), else itself."""
-    originals = read_originals(data)
-    copy = re.compile(r"^aug[0-9]+-")
-    return [copy.sub("", u) if originals.get(u, u) != u else u for u in utterances]
-
-
-def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
-    paths = [Path(data) / name for name in names]
-    return [read_table(path) if path.is_file() else {} for path in paths]
-
-
-def contexts_of(utterances: list[str], data: str | Path) -> list[str]:
-    """Name the recording whose context each utterance shares.
-
-    A copy with other noise or in another room shares that of its original; one at another speed is
-    another voice, and shares that of its own recording.
-    """
-    (segments,) = _tables(data, "segments")
-    return [segments.get(u, u).split()[0] for u in unaugmented(utterances, data)]
-
-
-def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
-    """What each utterance shares its context with, by `context_sampling`; None for adjacent.
-
-    With speakers, an utterance that `pseudo_utt2spk` does not name has none: "".
-    """
-    if config.context_sampling == "adjacent":
-        return None
-    if config.context_sampling == "recording":
-        return contexts_of(utterances, data)
-    speakers = read_table(config.pseudo_utt2spk)
-    return [speakers.get(u, "") for u in utterances]
-
-
-def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
-    """The speaker of each utterance, from a file of `<speaker> <utterance> …` lines.
-
-    Raises:
-        UnspeechError: naming the first utterance that the file lacks.
-    """
-    speakers = utt2spk_of(read_table(path))
-    for utterance in utterances:
-        if utterance not in speakers:
-            raise UnspeechError(f"{path}: no speaker has utterance '{utterance}'; add it")
-    return [speakers[utterance] for utterance in utterances]
-
-
-def groupings_of(
-    corpus: Corpus, data: str | Path, config: Config
-) -> tuple[list[str] | None, list[list[Unit]] | None, list[str] | None]:
-    """Speakers, units and voices of each utterance, as `ContextSampler` takes them."""
-    return (
-        speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
-        units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
-        voices_of(corpus.utterances, data, config),
-    )
-
-
-def usable_utterances(
-    corpus: Corpus,
-    config: Config,
-    speakers: list[str] | None = None,
-    units: list[list[Unit]] | None = None,
-    voices: list[str] | None = None,
-) -> np.ndarray:
-    """Which utterances hold a target with its contexts, and belong to a frequent speaker.
-
-    Returns: (utterances,) bool.
-    """
-    if units is None:
-        usable = corpus.lengths >= config.span
-    else:
-        row = config.left_contexts + 1 + config.right_contexts
-        usable = np.array([len(own) >= row for own in units])
-    if voices is not None:
-        usable &= np.array([voice != "" for voice in voices])
-    if speakers is not None:
-        names, which, counts = np.unique(
-            np.where(usable, speakers, ""), return_inverse=True, return_counts=True
-        )
-        usable &= (names != "")[which] & (counts >= config.minimum_speaker_length)[which]
-    return usable
-
-
-def split_heldout(
-    usable: np.ndarray, recordings: list[str], config: Config
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the utterances to train on and those to choose the best model with.
+def first_batch(config: Config, corpus: Corpus, recordings: list[str], groupings: tuple) -> Batch:
+    """The windows of the first training step.
 
     Args:
-        usable: (utterances,) bool.
-        recordings: the recording of each utterance; no recording is on both sides.
-        config: settings; `heldout_fraction` of the recordings are held out, at least two.
-    Returns:
-        (train, heldout): indices of usable utterances. With fewer than four recordings they are
-        the same: as in the original, the best model is then the best on its training speech.
-    Raises:
-        UnspeechError: when no utterance is usable.
+        recordings: the recording of each utterance.
+        groupings: of `groupings_of`.
     """
-    indices = np.flatnonzero(usable)
-    names = sorted({recordings[i] for i in indices}, key=str.encode)
-    if not names:
-        length = "a row of aligned units" if config.ali_ctm else f"{config.span} frames"
-        raise UnspeechError(
-            f"none of {len(set(recordings))} recordings has a usable utterance: one "
-            f"of {length}, for the target window and its contexts, and with spk2utt one of a "
-            f"speaker with {config.minimum_speaker_length}: use more speech, or lower "
-            "window_length, left_contexts or right_contexts"
-        )
-    if len(names) < 4:
-        return indices, indices
-    count = min(max(2, round(config.heldout_fraction * len(names))), len(names) - 2)
-    rng = np.random.default_rng(config.seed)
-    heldout_names = {names[i] for i in rng.choice(len(names), count, replace=False)}
-    is_heldout = np.array([recordings[i] in heldout_names for i in indices])
-    return indices[~is_heldout], indices[is_heldout]
+    usable = usable_utterances(corpus, config, *groupings)
+    train, _ = split_heldout(usable, recordings, config)
+    return ContextSampler(corpus, train, config, TRAIN_STREAM, *groupings).batch(1)

@@ -11,7 +11,7 @@ from keras import layers
 
 from unspeech.network.blocks import initializers
 from unspeech.network.config import Config
-from unspeech.training.distribution import several_replicas
+from unspeech.network.replicas import several_replicas
 
 INCEPTION_LEAST = 75  # frames and filters that its unpadded convolutions need
 

@@ -1,7 +1,7 @@
 """Encoders: networks that turn windows of frames into vectors, by name.
 
 A new encoder is one function from (frames, dim) to a Keras model and one line in `ENCODERS`. One
-whose name begins with `Dynamic_` takes windows of any length, see `encoders_lstm`.
+whose name begins with `Dynamic_` takes windows of any length, see `lstm`.
 """
 
 from collections.abc import Callable
