@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, TINY, assert_close, call, call_fails, tiny_options
 
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.encoders import resnet
 from unspeech.network.encoders.table import ENCODERS, make_encoder
 from unspeech.network.model import UnspeechModel, load_model

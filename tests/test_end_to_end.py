@@ -10,7 +10,7 @@ from shell import STEPS, run
 from unspeech.audio.decoding import wav_bytes
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.tables import read_table, write_table
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.encoders.table import make_encoder
 from unspeech.network.frontend import filter_bank
 from unspeech.network.inputs import load_waveforms

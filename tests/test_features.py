@@ -16,7 +16,7 @@ from unspeech.kaldi import features
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.corpus import Corpus
 from unspeech.kaldi.features import load_corpus
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.training.sampling import ContextSampler
 
 VOICES = voices(speakers=2, utterances=3)

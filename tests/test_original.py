@@ -14,7 +14,8 @@ from unspeech.cli.options import OptionParser
 from unspeech.embedding.rows import RowOptions
 from unspeech.files.settings import read_yaml
 from unspeech.kaldi.features import MemmapOptions
-from unspeech.network.config import Config, make_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import make_config
 
 # Options of the original's programs, as `unsup_model_neg.py`, `cluster.py` and `show_feats.py`
 # declare them.

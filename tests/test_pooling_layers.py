@@ -12,7 +12,7 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.values import NetworkValues
 from unspeech.embedding.windows import UtterancePooler, WindowEmbedder, window_embedder
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel
 from unspeech.network.pooling import STATISTICS, StatisticsPooling, cosine_transform
 from unspeech.network.pooling_layers import AttentiveStatistics, Statistics

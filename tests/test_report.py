@@ -12,7 +12,8 @@ from conftest import call, call_fails
 from unspeech.evaluation.report import chance_levels, duration
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
-from unspeech.network.config import Config, write_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import write_config
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 

@@ -22,7 +22,7 @@ from unspeech.embedding.streams import read_text_frames
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 from unspeech.kaldi.speakers import split_speakers
 from unspeech.kaldi.tables import read_table, write_table
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
 
 LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16

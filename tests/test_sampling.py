@@ -10,7 +10,7 @@ from unspeech.evaluation.feature_plots import sampled_batch
 from unspeech.kaldi.alignments import Unit, read_ctm
 from unspeech.kaldi.copies import recordings_of
 from unspeech.kaldi.corpus import Corpus
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.training.groupings import split_heldout, units_of, usable_utterances, voices_of
 from unspeech.training.sampling import ContextSampler
 

@@ -5,7 +5,7 @@ from conftest import assert_close
 from unspeech.embedding.embedder import Embedder
 from unspeech.embedding.rows import RowOptions
 from unspeech.embedding.windows import WindowEmbedder, window_embedder
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel
 from unspeech.training.augmentation import PARTS, augment, warp_table
 

@@ -15,7 +15,7 @@ from shell import STEPS, paused, run
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.features import load_corpus
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
 from unspeech.training.distribution import join_replicas
 from unspeech.training.objectives import OBJECTIVES, Taught, infonce, logistic

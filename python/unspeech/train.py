@@ -14,7 +14,8 @@ from unspeech.files.atomic import atomic_write
 from unspeech.files.settings import add_options, given_options
 from unspeech.kaldi.copies import recordings_of
 from unspeech.kaldi.features import MemmapOptions
-from unspeech.network.config import Config, config_from_options
+from unspeech.network.config import Config
+from unspeech.network.config_files import config_from_options
 from unspeech.network.inputs import load_inputs
 from unspeech.training.claim import claim_directory, describe_data
 from unspeech.training.groupings import groupings_of

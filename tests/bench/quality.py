@@ -53,7 +53,7 @@ from unspeech.files.settings import read_yaml, write_yaml
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
 from unspeech.kaldi.vectors import load_embeddings
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model_dir import write_id
 
 ROOT = Path(__file__).resolve().parents[2]

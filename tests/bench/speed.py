@@ -35,7 +35,8 @@ from unspeech.kaldi.archives import ArkWriter, read_array
 from unspeech.kaldi.corpus import Corpus
 from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import read_table
-from unspeech.network.config import FRAMES_A_SECOND, Config, make_config
+from unspeech.network.config import FRAMES_A_SECOND, Config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel
 from unspeech.training.distribution import Replicas
 from unspeech.training.sampling import Batch, ContextSampler

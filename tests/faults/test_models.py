@@ -12,7 +12,7 @@ from test_disk import run_with_little_space
 
 from faults.helper import accepted, make_special, refused
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.network.config import make_config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import load_model
 
 SETTINGS = {  # of a model that trains in a second

@@ -807,7 +807,7 @@ def test_files_of_utterances_stay_in_their_folder(name, tmp_path):
     from unspeech.cli.errors import UnspeechError
     from unspeech.embedding.outputs import write_zerospeech
     from unspeech.embedding.rows import RowOptions
-    from unspeech.network.config import make_config
+    from unspeech.network.config_files import make_config
 
     config = make_config({}, "test")
     with pytest.raises(UnspeechError, match="a file cannot have its name"):

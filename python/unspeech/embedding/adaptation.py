@@ -23,7 +23,7 @@ from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.copies import contexts_of
 from unspeech.kaldi.tables import read_table, write_table
 from unspeech.kaldi.vectors import load_embeddings
-from unspeech.network.config import write_config
+from unspeech.network.config_files import write_config
 from unspeech.network.inputs import read_inputs
 from unspeech.network.model_dir import (
     WEIGHTS,

@@ -16,7 +16,7 @@ import tensorflow as tf
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.settings import write_yaml
 from unspeech.files.text import read_lines
-from unspeech.network.config import make_config, write_config
+from unspeech.network.config_files import make_config, write_config
 from unspeech.network.model import Head, UnspeechModel, finish_model
 
 ROOT = "unsupmodel/"  # scope of all variables

@@ -13,7 +13,8 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import make_directory
 from unspeech.files.settings import read_yaml
 from unspeech.network.blocks import initializers, leaky_relu
-from unspeech.network.config import Config, make_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import make_config
 from unspeech.network.encoders.table import make_encoder
 from unspeech.network.model_dir import check_complete, check_id, write_id
 from unspeech.network.replicas import dropout

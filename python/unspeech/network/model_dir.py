@@ -13,7 +13,8 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import atomic_write
 from unspeech.files.settings import read_yaml, typed_values
 from unspeech.files.text import read_text
-from unspeech.network.config import Config, make_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import make_config
 from unspeech.network.solved_head import SolvedHead
 
 WEIGHTS = "model.weights.h5"

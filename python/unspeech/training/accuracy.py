@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.corpus import Corpus
-from unspeech.network.config import Config, make_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel
 from unspeech.training.groupings import groupings_of, usable_utterances
 from unspeech.training.objectives import OBJECTIVES

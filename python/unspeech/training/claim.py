@@ -7,7 +7,8 @@ from pathlib import Path
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.settings import read_yaml, write_yaml
 from unspeech.kaldi.corpus import Corpus
-from unspeech.network.config import Config, make_config, write_config
+from unspeech.network.config import Config
+from unspeech.network.config_files import make_config, write_config
 
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
 
