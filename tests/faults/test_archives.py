@@ -8,9 +8,9 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import write_ark
+from helpers.data import write_ark
+from helpers.faults import SPECIAL, accepted, make_special, refused
 
-from faults.helper import SPECIAL, accepted, make_special, refused
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.text import open_file
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from helpers.faults import accepted, make_special, refused
+from helpers.programs import ROOT
 
-from faults.helper import accepted, make_special, refused
 from unspeech.audio.decoding import decode
 from unspeech.kaldi.tables import read_table, write_table
 

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from conftest import call, tiny_options, voices, write_features
-from test_disk import run_with_little_space
+from helpers.data import voices, write_features
+from helpers.faults import accepted, make_special, refused
+from helpers.models import tiny_options
+from helpers.programs import call, run_with_little_space
 
-from faults.helper import accepted, make_special, refused
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.network.config_files import make_config
 from unspeech.network.model import load_model

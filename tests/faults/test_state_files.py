@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import call, write_ark, write_features
+from helpers.data import write_ark, write_features
+from helpers.faults import accepted, make_special, refused
+from helpers.programs import call
 
-from faults.helper import accepted, make_special, refused
 from unspeech.audio.decoding import wav_bytes
 from unspeech.clustering import algorithms
 from unspeech.kaldi.tables import read_table, write_table

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import voices, write_features
-from shell import ROOT, STEPS, run, run_bash, write_script
+from helpers.data import voices, write_features
+from helpers.shell import ROOT, STEPS, run, run_bash, write_script
 
 from unspeech.audio.decoding import wav_bytes
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import call, write_features
+from helpers.data import write_features
+from helpers.faults import SPECIAL, accepted, make_special, refused
+from helpers.programs import call
 
-from faults.helper import SPECIAL, accepted, make_special, refused
 from unspeech.audio.decoding import wav_bytes
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.tables import read_table, write_table

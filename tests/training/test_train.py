@@ -1,0 +1,414 @@
+"""Training: the objective, the program, restarts, bad input."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from helpers.data import voices, write_features
+from helpers.models import TINY, tiny_options
+from helpers.programs import ROOT, call, call_fails
+from helpers.shell import STEPS, paused, run
+
+from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi.features import load_corpus
+from unspeech.network.config_files import make_config
+from unspeech.network.model import UnspeechModel, load_model
+from unspeech.training.distribution import join_replicas
+from unspeech.training.objectives import OBJECTIVES, Taught, infonce, logistic
+from unspeech.training.sampling import ContextSampler
+from unspeech.training.trainer import Trainer
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tied_embeddings_transforms": False, "unit_normalize": True},
+        {"use_dot_combine": False, "tied_final_embeddings_transforms": True},
+        {"negative_samples": 6, "use_weighted_loss_func": True, "unit_normalize_var": False},
+    ],
+)
+def test_loss_equals_the_pair_by_pair_computation(tiny_data, settings):
+    config = make_config(TINY | settings, "test")
+    corpus = load_corpus(tiny_data, 40)
+    batch = ContextSampler(corpus, np.arange(len(corpus.utterances)), config, 0).batch(1)
+    model = UnspeechModel(config)
+    contexts = batch.contexts.reshape(-1, *batch.contexts.shape[2:])
+    count = batch.contexts.shape[1]
+    pairs = [(batch.targets[row // count], row, 1.0) for row in range(len(contexts))]
+    pairs += [(batch.negative_target(i), row, 0.0) for i, row in enumerate(batch.negatives[:, 1])]
+    weight = 6 / 4 if settings.get("use_weighted_loss_func") else 1
+    losses = []
+    for target, row, label in pairs:
+        left = model.embed_targets(target[None]).numpy()[0]
+        right = model.embed_contexts(contexts[row : row + 1]).numpy()[0]
+        if settings.get("unit_normalize"):
+            assert np.linalg.norm(left) == pytest.approx(1, abs=1e-5)
+        if settings.get("use_dot_combine", True):
+            logit = left @ right
+        else:
+            kernel, bias = model.projection.get_weights()
+            logit = ((left - right) @ kernel + bias).item()
+        losses.append((weight if label else 1) * np.log1p(np.exp(-logit if label else logit)))
+    embeddings = model.embed_batch(batch.targets, batch.contexts)
+    outcome = logistic(model, *embeddings, batch.negatives, batch.groups)
+    assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
+    right = [(loss < np.log(2)) for loss in losses] if weight == 1 else None
+    assert right is None or float(outcome.accuracy) == pytest.approx(np.mean(right))
+
+
+def test_training_learns_and_leaves_what_the_contract_names(tiny_model, capsys):
+    lines = [json.loads(line) for line in (tiny_model / "train_log.jsonl").open()]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
+    assert {"seconds", "loss", "accuracy", "pairs_per_second"} <= set(lines[0])
+    assert lines[-1]["heldout_loss"] < lines[0]["heldout_loss"]
+    assert lines[0]["majority_accuracy"] == 0.5
+    assert yaml.safe_load((tiny_model / "config.yaml").read_text())["fc_size"] == 16
+    for name in ("model.weights.h5", "final.ie.id", "checkpoints", "tensorboard"):
+        assert (tiny_model / name).exists(), name
+    assert not list(tiny_model.glob(".*part*"))
+
+
+def test_the_best_model_on_heldout_recordings_is_kept(tiny_data, tmp_path):
+    for rate in (0.08, 0.05, 0.03, 0.02):  # so high that the loss gets worse again, with luck
+        model = tmp_path / str(rate)
+        call("train", "--data", tiny_data, "--dir", model, *tiny_options(learn_rate=rate))
+        lines = [json.loads(line) for line in (model / "train_log.jsonl").open()]
+        best = min(lines, key=lambda line: line["heldout_loss"])
+        if best["step"] < lines[-1]["step"]:
+            break
+    else:
+        pytest.fail("the last model was the best with every learning rate")
+    assert [line["step"] for line in lines if line["best"]][-1] == best["step"]
+    short = tmp_path / "short"
+    options = tiny_options(learn_rate=rate, num_steps=best["step"])
+    call("train", "--data", tiny_data, "--dir", short, *options)
+    for kept, expected in zip(
+        load_model(model).get_weights(), load_model(short).get_weights(), strict=True
+    ):
+        assert np.array_equal(kept, expected)
+
+
+def test_a_loss_that_is_no_longer_finite_ends_training(tiny_data, tmp_path):
+    options = tiny_options(learn_rate=1, embedding_transformation="Vgg16")
+    message = call_fails("train", "--data", tiny_data, "--dir", tmp_path, *options)
+    assert "the loss is no longer finite at step" in message
+    assert "smaller learn_rate" in message
+
+
+def test_progress_is_reported_as_the_original_did(tiny_data, tmp_path, capsys):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(num_steps=5))
+    printed = capsys.readouterr().out
+    for part in ("seed 1", "At step 5 step-time", "loss", "majority class accuracy 0.5000"):
+        assert part in printed
+    assert f"Model saving path is: {tmp_path}" in printed
+    # As many positive as negative pairs a target, in turns.
+    (answers,) = re.findall(r"Held-out answers, right/given: (.*)", printed)
+    assert re.fullmatch(r"((1/[01] ){4}(0/[01] ?){4}){2}", answers)
+
+
+@pytest.mark.parametrize("objective", ["logistic", "infonce", "dino"])
+def test_examples_agree_with_the_accuracy(objective):
+    model = pooled_model(objective=objective, prototypes=4, negative_samples=1, sample_2x_neg=False)
+    rng = np.random.default_rng(0)
+    targets, contexts = tf.constant(rng.normal(size=(2, 8, 8)), tf.float32)
+    views = targets[:, None], contexts[:, None]
+    negatives = tf.constant([[2 * i, (i + 1) % 8] for i in range(8)])
+    outcome = OBJECTIVES[objective].outcome(
+        model, *views, negatives, tf.range(8), Taught(model, *views)
+    )
+    right, given = outcome.examples.numpy().T  # all of them: 16 answers
+    assert np.mean(right == given) == pytest.approx(float(outcome.accuracy))
+    if objective == "logistic":
+        logits = (
+            tf.reduce_sum(targets * contexts, axis=1),
+            tf.reduce_sum(targets * tf.roll(contexts, -1, 0), axis=1),
+        )
+        np.testing.assert_array_equal(right, [1, 0] * 8)
+        np.testing.assert_array_equal(given, np.stack(logits, axis=1).ravel() > 0)
+
+
+def test_the_step_ends_with_what_training_came_to(tiny_data, tmp_path):
+    options = " ".join(tiny_options(num_steps=10, embedding_transformation="BaselineDnn"))
+    step = run(STEPS / "train.sh", "--train-opts", options, tiny_data, tmp_path / "model")
+    assert step.returncode == 0, step.stderr
+    lines = [json.loads(line) for line in (tmp_path / "model/train_log.jsonl").open()]
+    best = min(lines, key=lambda line: line["heldout_loss"])
+    length, kept = step.stdout.splitlines()[-2:]
+    assert length.startswith(f"{tmp_path}/model: 10 steps in ")
+    assert f"from {lines[0]['loss']:.4f} to {lines[1]['loss']:.4f}" in length
+    assert f"the model of step {best['step']}, the best on held-out recordings" in kept
+    assert f"loss {best['heldout_loss']:.4f}, accuracy {best['heldout_accuracy']:.4f}" in kept
+    assert kept.endswith("guessing gives 0.6931 and 0.5000")
+
+
+def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tmp_path):
+    command = [sys.executable, "-m", "unspeech.train", "--data", str(tiny_data)]
+    command += ["--dir", str(tmp_path / "model"), *tiny_options()]
+    environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
+    log = tmp_path / "model" / "train_log.jsonl"
+    # Open for writing it is at the start, then at each report: the one of step 15 is missing.
+    with paused(command, log, tmp_path / "flag", 4, env=environment, stdout=subprocess.DEVNULL):
+        assert '"step": 10' in log.read_text()
+    assert not (tmp_path / "model" / "final.ie.id").exists()
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "Going on from step" in again.stdout
+    assert (tmp_path / "model" / "final.ie.id").read_text() == (
+        tiny_model / "final.ie.id"
+    ).read_text()
+    steps = [json.loads(line)["step"] for line in log.open()]
+    assert steps == [5, 10, 15, 20, 25, 30]
+
+
+def reports(model, value: str) -> list[float]:
+    return [json.loads(line)[value] for line in (model / "train_log.jsonl").open()]
+
+
+def test_xla_computes_the_same(tiny_data, tmp_path):
+    # XLA drops other units. Few steps: differences of rounding grow from step to step.
+    settings = tiny_options(num_steps=2, steps_per_checkpoint=1, dropout_keep_prob=1)
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    call("train", "--data", tiny_data, "--dir", plain, *settings)
+    # In a process of its own: the deterministic operations of the first one stay switched on.
+    command = [sys.executable, "-m", "unspeech.train", "--data", str(tiny_data), *settings]
+    command += ["--dir", str(compiled), "--jit-compile", "true"]
+    environment = {"PYTHONPATH": str(ROOT / "python"), "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    for value in ("loss", "heldout_loss"):
+        np.testing.assert_allclose(reports(compiled, value), reports(plain, value), rtol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["Vgg16", "TDNN"])
+def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_data, tmp_path):
+    # Few steps: differences of rounding grow from step to step, as in any training. The default
+    # dropout, which must drop the same units.
+    settings = {"embedding_transformation": encoder, "num_steps": 2, "window_length": 30}
+    settings |= {"window_neg_length": 30, "left_contexts": 1, "right_contexts": 1}
+    settings |= {"tdnn_channels": 16, "pooled_channels": 16, "steps_per_checkpoint": 1}
+    settings["learn_rate"] = 3e-4  # small: at a larger one they grow faster
+    models = {}
+    for mixed in ("true", "false"):
+        model = tmp_path / mixed
+        options = tiny_options(**settings, mixed_precision=mixed)
+        call("train", "--data", tiny_data, "--dir", model, *options)
+        models[mixed] = model
+    for value in ("loss", "heldout_loss"):
+        found, expected = (reports(models[mixed], value) for mixed in ("true", "false"))
+        assert found != expected
+        np.testing.assert_allclose(found, expected, rtol=0.01)
+    trained = load_model(models["true"])
+    assert not trained.config.mixed_precision
+    windows = np.random.default_rng(0).normal(size=(2, 30, 40)).astype(np.float32)
+    reference = UnspeechModel(load_model(models["false"]).config)
+    reference.set_weights(trained.get_weights())
+    np.testing.assert_array_equal(trained.embed_targets(windows), reference.embed_targets(windows))
+
+
+def test_max_minutes_ends_training_with_a_usable_model(tiny_data, tmp_path):
+    options = tiny_options(num_steps=100_000)
+    call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", "0.02", *options)
+    assert load_model(tmp_path).config.num_steps == 100_000
+    lines = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
+    assert lines[-1]["seconds"] < 60
+
+
+def test_a_trained_model_is_not_trained_again_and_not_overwritten(tiny_model, tiny_data, capsys):
+    before = (tiny_model / "model.weights.h5").stat().st_mtime_ns
+    call("train", "--data", tiny_data, "--dir", tiny_model, *tiny_options())
+    assert "nothing to do" in capsys.readouterr().out
+    message = call_fails("train", "--data", tiny_data, "--dir", tiny_model, *tiny_options(seed=2))
+    assert "another run's model" in message
+    assert "seed was 1, is 2" in message
+    assert (tiny_model / "model.weights.h5").stat().st_mtime_ns == before
+
+
+def test_another_corpus_is_another_run(tiny_model, tmp_path):
+    data = write_features(tmp_path / "data", voices(seed=9))
+    message = call_fails("train", "--data", data, "--dir", tiny_model, *tiny_options())
+    assert "training utterances differ" in message
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp_path, capsys):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(num_steps=15))
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options())
+    assert "Going on from step 15" in capsys.readouterr().out
+    assert (tmp_path / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--window_length", "many"], "window_length takes an integer, at least 1"),
+        (["--batch_size", "1"], "batch_size takes an integer, at least 2"),
+        (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
+        (["--objective", "none"], "objective: there is no 'none'"),
+        (
+            [
+                "--window_length",
+                "8",
+                "--window_neg_length",
+                "8",
+                "--embedding_transformation",
+                "Vgg16",
+            ],
+            "cannot take windows of 8 frames",
+        ),
+        (["--window_length", "32"], "set tied_embeddings_transforms to false"),
+        (["--dropout_keep_prob", "0"], "dropout_keep_prob takes a finite number, more than 0"),
+        (["--window_length", "64", "--window_neg_length", "64"], "none of 24 recordings has"),
+    ],
+)
+def test_bad_settings(options, expected, tiny_data, tmp_path):
+    command = ["--data", tiny_data, "--dir", tmp_path / "model", *tiny_options(), *options]
+    assert expected in call_fails("train", *command)
+    assert not (tmp_path / "model" / "final.ie.id").exists()
+
+
+def test_bad_config_files(tiny_data, tmp_path):
+    common = ["--data", tiny_data, "--dir", tmp_path / "model"]
+    path = tmp_path / "conf.yaml"
+    assert f"{path}: no such file" in call_fails("train", *common, "--config", path)
+    path.write_text("windowlength: 64\n")
+    message = call_fails("train", *common, "--config", path)
+    assert f"{path}: unknown setting 'windowlength'" in message
+    path.write_text("- 64\n")
+    assert f"{path}: expected lines of" in call_fails("train", *common, "--config", path)
+    path.write_text("a: b: c\n")
+    assert f"{path}: not valid YAML" in call_fails("train", *common, "--config", path)
+
+
+def test_a_setting_without_a_value_is_refused(tiny_data, tmp_path):
+    path = tmp_path / "conf.yaml"
+    path.write_text("spk2utt:\n")
+    command = ["--data", tiny_data, "--dir", tmp_path / "model", "--config", path]
+    assert f"{path}: spk2utt has no value: give one" in call_fails("train", *command)
+
+
+def test_paths_of_any_form_are_recognised_again(tiny_data, tmp_path):
+    data = tmp_path / "of: a corpus # 1"
+    shutil.copytree(tiny_data, data)
+    options = ["--data", data, "--dir", tmp_path / "model", *tiny_options()]
+    for steps in (1, 2):
+        call("train", *options, "--num-steps", steps, "--embedding-transformation", "BaselineDnn")
+    known = yaml.safe_load((tmp_path / "model/trained_on.yaml").read_text())
+    assert known["data"] == str(data)
+    assert known["utterances"] == 24
+
+
+def test_units_shorter_than_a_window_make_a_model(tmp_path):
+    rng = np.random.default_rng(0)
+    features = {f"s{i}-u": rng.normal(size=(12, 40)).astype(np.float32) for i in range(4)}
+    data = write_features(tmp_path / "data", features)
+    units = [f"{u} 1 {k * 0.02:.2f} 0.02 a\n" for u in features for k in range(6)]
+    (tmp_path / "ali.ctm").write_text("".join(units))
+    options = tiny_options(
+        embedding_transformation="Dynamic_LSTM", ali_ctm=tmp_path / "ali.ctm", num_steps=1,
+        rnn_hidden_cells=8,
+    )  # fmt: skip
+    call("train", "--data", data, "--dir", tmp_path / "model", *options)
+    assert (tmp_path / "model/final.ie.id").exists()
+    command = ["--feats", data / "feats.scp", "--model", tmp_path / "model", "--normalize-rows"]
+    message = call_fails("embed", *command, "--ark", tmp_path / "iv.ark")
+    assert "row_statistics.yaml: no such file" in message
+
+
+def test_bad_features(tmp_path):
+    common = ["--dir", tmp_path / "model", *tiny_options()]
+    good = voices(6, 2)
+    cases = {
+        "s1-u0": (np.full((99, 40), np.nan, np.float32), "NaN or infinite value in frame 0"),
+        "s2-u1": (np.ones((99, 39), np.float32), "39 dimensions, the model expects 40"),
+    }
+    for utterance, (features, expected) in cases.items():
+        data = write_features(tmp_path / utterance, good | {utterance: features})
+        message = call_fails("train", "--data", data, *common)
+        assert f"{data}/feats.scp: utterance '{utterance}': " in message
+        assert expected in message
+    assert "feats.scp: no such file; run steps_unspeech/make_fbank.sh" in call_fails(
+        "train", "--data", tmp_path, *common
+    )
+
+
+def pooled_model(**values):
+    return UnspeechModel(make_config(TINY | {
+        "embedding_transformation": "TDNN", "tdnn_channels": 8, "pooled_channels": 8,
+        "left_contexts": 0, "right_contexts": 1, "fc_size": 0, "unit_normalize": True,
+        "window_length": 40, "window_neg_length": 40,
+    } | values, "test"))  # fmt: skip
+
+
+def test_contrastive_loss_is_that_of_finding_the_partner_both_ways():
+    model = pooled_model(objective="infonce", initial_scale=3.0, margin=0.2)
+    rng = np.random.default_rng(0)
+    targets, contexts = (
+        3 * v / np.linalg.norm(v, axis=-1, keepdims=True)
+        for v in rng.normal(size=(2, 6, 8)).astype(np.float32)
+    )
+    logits = targets @ contexts.T - 9 * 0.2 * np.eye(6)
+    for groups in ([0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 7, 1]):
+        outcome = infonce(
+            model,
+            tf.constant(targets[:, None]),
+            tf.constant(contexts[:, None]),
+            None,
+            tf.constant(groups),
+        )
+        losses, right = [], []
+        for scores in (logits, logits.T):
+            for i in range(6):
+                # Other draws of the target's own voice are neither positive nor negative.
+                others = [scores[i, j] for j in range(6) if groups[j] != groups[i]]
+                losses.append(np.log(np.exp([scores[i, i], *others]).sum()) - scores[i, i])
+                right.append(scores[i, i] > max(others))
+        assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
+        assert float(outcome.accuracy) == pytest.approx(np.mean(right))
+
+
+def test_heldout_batches_hold_no_voice_twice(tiny_data, tmp_path):
+    corpus = load_corpus(tiny_data, 40)
+    speakers = [name.split("-")[0] for name in corpus.utterances]
+    settings = {"context_sampling": "speaker", "pseudo_utt2spk": "given", "objective": "infonce"}
+    settings |= {"heldout_fraction": 0.5}
+    config = make_config(TINY | settings, "test")
+    trainer = Trainer(
+        config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
+        voices=speakers,
+    )  # fmt: skip
+    for batch in trainer.heldout_batches:
+        assert len(set(batch.groups)) == len(batch.groups) > 1
+    with pytest.raises(UnspeechError, match="to train on is of one speaker, and negative pairs"):
+        Trainer(
+            config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
+            voices=["one"] * len(speakers),
+        )  # fmt: skip
+
+
+def test_one_recording_is_trained_on_as_the_original_did(tmp_path, capsys):
+    data = write_features(tmp_path / "data", voices(1, 1))
+    call("train", "--data", data, "--dir", tmp_path / "m", *tiny_options(num_steps=5))
+    assert "on 1 utterances of 0.00 hours; 0 held out" in capsys.readouterr().out
+    assert load_model(tmp_path / "m").config.num_steps == 5
+
+
+@pytest.mark.parametrize("objective", ["infonce", "dino"])
+def test_other_objectives_learn_and_go_on_where_they_were(tiny_data, tmp_path, objective):
+    options = tiny_options(
+        objective=objective, embedding_transformation="TDNN", tdnn_channels=16, pooled_channels=16,
+        context_sampling="recording", left_contexts=0, right_contexts=1, fc_size=0,
+        unit_normalize=True, prototypes=16, augment_warp=0.1, augment_noise=0.5, batch_size=8,
+        window_length=40, window_neg_length=40, normalize_input=True, learn_rate=0.003,
+        weight_decay=0.01, steps_per_checkpoint=10,
+    )  # fmt: skip
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for directory, steps in ((whole, 20), (halves, 10), (halves, 20)):
+        call("train", "--data", tiny_data, "--dir", directory, *options, "--num-steps", steps)
+    assert (whole / "final.ie.id").read_text() == (halves / "final.ie.id").read_text()
+    lines = [json.loads(line) for line in (whole / "train_log.jsonl").open()]
+    assert lines[1]["loss"] < lines[0]["loss"]
+    assert lines[1]["accuracy"] > lines[0]["majority_accuracy"]
