@@ -14,7 +14,7 @@ from helpers.programs import call
 from helpers.shell import STEPS, run
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.kaldi import features
+from unspeech.kaldi import corpus as corpus_module
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.corpus import Corpus
 from unspeech.kaldi.features import load_corpus
@@ -113,7 +113,7 @@ def several_archives(directory: Path) -> Path:
 
 @pytest.mark.parametrize("mapped_bytes", [0, 70_000, 1 << 30])
 def test_batches_do_not_depend_on_where_features_lie(mapped_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_MAPPED_AT_MOST", mapped_bytes)
+    monkeypatch.setattr(corpus_module, "_MAPPED_AT_MOST", mapped_bytes)
     scp = several_archives(tmp_path)
     cached = load_corpus(save(tmp_path / "all", text=False).with_suffix(".ark"), 40, tmp_path / "c")
     config = make_config({"window_length": 16, "window_neg_length": 16, "batch_size": 5}, "test")
@@ -293,7 +293,7 @@ def test_an_utterance_twice_in_an_ark_is_refused(data):
 
 
 def test_archives_may_be_replaced_while_in_use_but_not_cut(data, monkeypatch):
-    monkeypatch.setattr(features, "_MAPPED_AT_MOST", 0)
+    monkeypatch.setattr(corpus_module, "_MAPPED_AT_MOST", 0)
     corpus = load_corpus(data, 40)
     write_features(data, {"other-u": np.zeros((3, 40))})
     assert_same(corpus)
