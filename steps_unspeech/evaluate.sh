@@ -10,7 +10,7 @@ set -euo pipefail
 
 cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory, to score and to colour as well
-cohort=            # embedding directory to normalise scores with: of training speech, treated alike
+cohort=            # embedding directory to normalise scores with: of training speech, normalised alike
 cohort_top=300     # how many of the cohort count for an utterance, the nearest ones [integer >= 1]
 metric=cosine      # on vectors as they are, but for cosine [cosine|euclidean]
 normalize=false    # scale vectors to unit length with that, too

@@ -14,7 +14,7 @@ from unspeech.cli.errors import UnspeechError, run_program
 from unspeech.cli.options import OptionParser
 from unspeech.clustering.clustered_data import make_clustered_data
 from unspeech.clustering.directory import read_outliers, settle_outliers
-from unspeech.clustering.options import FATES
+from unspeech.clustering.options import OUTLIER_POLICIES
 from unspeech.kaldi.tables import read_table
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--clusters", required=True, type=Path, help="clusters directory")
     parser.add_argument(
         "--outliers",
-        choices=FATES,
+        choices=OUTLIER_POLICIES,
         default="own",
         help="what becomes of them: as in the clusters, the nearest cluster, or left out",
     )

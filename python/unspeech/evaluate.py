@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=Path, help="clusters directory, to score it as well")
     parser.add_argument(
         "--cohort",
-        help="normalise scores by those with this directory's vectors, treated as --embeddings "
+        help="normalise scores by those with this directory's vectors, normalised as --embeddings "
         "are (adaptive symmetric normalisation)",
     )
     parser.add_argument(
@@ -72,8 +72,8 @@ def main() -> None:
     if options.cohort and not cosine:
         raise UnspeechError("--cohort normalises cosines: use it with --metric cosine")
     part = slice(None if options.half_index == -1 else options.half_index)
-    unit = cosine or options.normalize == "true"
-    utterances, vectors = load_embeddings(options.embeddings, unit, part)
+    unit_length = cosine or options.normalize == "true"
+    utterances, vectors = load_embeddings(options.embeddings, unit_length, part)
     gold = np.array(speakers_of(utterances, options.utt2spk))
     clusters = clusters_of(utterances, options.clusters) if options.clusters else None
     if options.max_spks != -1:

@@ -6,9 +6,9 @@
 The first command prepares what all jobs of the second share; `unspeech.cluster` does alone what
 is missing. The folder holds:
     vectors.npy, utterances   the vectors, memory-mapped, and their names
-    centroids.npy             of the cells: a vector belongs to that of its nearest centroid
-    cells.npy                 the cells nearest to each utterance
-    by_cell.npy, members.npy  the vectors in the order of their cells, and their numbers
+    centroids.npy             of the inverted lists: a vector is in that of its nearest centroid
+    cells.npy                 the lists nearest to each utterance
+    by_cell.npy, members.npy  the vectors in the order of their lists, and their numbers
     neighbours.<block>.npz    nearest neighbours of a block of utterances
     links.npz                 nearest connections between the graph's components, see `links`
     <phase>.json              what the phase's files were made from; written last

@@ -1,4 +1,4 @@
-"""Mean and deviation of a model's embeddings over its training speech, for `normalize_rows`.
+"""Mean and standard deviation of embeddings of a model's training speech, for `normalize_rows`.
 
     python3 -m unspeech.row_statistics --data data/train --model exp/model
 

@@ -128,8 +128,8 @@ def test_noise_is_as_loud_as_asked_for():
     speech = tone(700, 2)
     settings = SILENT | {"noise": 1.0, "snr_least": 10.0, "snr_most": 10.0}
     made = other_channel(speech, Channels(**settings), np.random.default_rng(0))
-    share = np.corrcoef(made, speech)[0, 1] ** 2
-    assert 10 * np.log10(share / (1 - share)) == pytest.approx(10, abs=1)
+    explained = np.corrcoef(made, speech)[0, 1] ** 2
+    assert 10 * np.log10(explained / (1 - explained)) == pytest.approx(10, abs=1)
 
 
 @pytest.mark.parametrize("number", range(len(augmentation.CODECS)))

@@ -36,7 +36,7 @@ from unspeech.kaldi.tables import read_table
 from unspeech.kaldi.vectors import load_embeddings
 
 DIM = 100
-STRAYS = 0.08  # share of utterances that belong to nobody
+STRAYS = 0.08  # fraction of utterances that belong to nobody
 MEAN_SIZE = 60  # utterances a speaker
 SPREAD = (0.4, 0.9)  # of a speaker's utterances around their mean, whose length is 1
 LIMIT = 1800  # seconds that a run may take
@@ -48,7 +48,7 @@ def speakers(size: int, seed: int, overlap: float) -> tuple[np.ndarray, np.ndarr
 
     Args:
         size: utterances in all.
-        overlap: share of speakers that stand close to another one.
+        overlap: fraction of speakers that stand close to another one.
     Returns:
         (utterances,) speaker of each, strays a speaker each; (speakers, DIM) means and
         (speakers,) spreads, without strays.
@@ -385,7 +385,7 @@ def main() -> None:
         default=[10_000, 30_000, 100_000, 200_000],
     )
     parser.add_argument("--size", type=int, default=20_000)
-    parser.add_argument("--overlap", type=float, default=0.0, help="share of close speakers")
+    parser.add_argument("--overlap", type=float, default=0.0, help="fraction of close speakers")
     parser.add_argument("--embeddings", help="real ones instead of generated ones")
     parser.add_argument("--utt2spk", help="their speakers")
     parser.add_argument("--copies", action="store_true", help="repeat them up to --size")

@@ -12,7 +12,7 @@ from helpers.data import write_ark
 from helpers.programs import ROOT, call, call_fails
 from helpers.shell import STEPS, paused, run
 
-from unspeech.clustering.inverted_lists import Cells, nearest_centroids
+from unspeech.clustering.inverted_lists import InvertedLists, nearest_centroids
 from unspeech.clustering.scores import clustering_scores
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
@@ -74,10 +74,10 @@ def test_finds_speakers_and_outliers(corpus, tmp_path):
     assert [name.split("-")[0] for name in renamed] == sorted(utt2spk.values())
 
 
-@pytest.mark.parametrize(("fate", "kept"), [("nearest", 101), ("leave-out", 96)])
-def test_outliers_fate(corpus, tmp_path, fate, kept):
+@pytest.mark.parametrize(("policy", "kept"), [("nearest", 101), ("leave-out", 96)])
+def test_outlier_policies(corpus, tmp_path, policy, kept):
     out = tmp_path / "clusters"
-    call("cluster", "--embeddings", corpus[0], "--out", out, "--outliers", fate)
+    call("cluster", "--embeddings", corpus[0], "--out", out, "--outliers", policy)
     utt2spk = read_table(out / "utt2spk")
     assert len(utt2spk) == kept
     assert len(set(utt2spk.values())) == 12
@@ -104,9 +104,11 @@ def test_search_in_cells_finds_what_all_distances_show():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(900, 8)).astype(np.float32)
     vectors[600:] = vectors[:300]  # copies: distance 0
-    cells = np.sort(rng.integers(20, size=900))
+    lists = np.sort(rng.integers(20, size=900))
     order = rng.permutation(900)  # number of the vector at each place
-    index = Cells(vectors[order], order.astype(np.int32), np.searchsorted(cells, np.arange(1, 21)))
+    index = InvertedLists(
+        vectors[order], order.astype(np.int32), np.searchsorted(lists, np.arange(1, 21))
+    )
     everywhere = np.tile(np.arange(20), (900, 1))
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
     ids, found = index.search(vectors, everywhere, 5)

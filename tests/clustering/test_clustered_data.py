@@ -147,14 +147,14 @@ def test_outliers_of_a_clustering_join_as_its_metric_says(tmp_path):
     for metric, nearest in (("cosine", "a"), ("chebyshev", "a"), ("cityblock", "b")):
         options = ["--half-index", 3, "--metric", metric, "--overwrite", "true"]
         found = {}
-        for fate in ("own", "nearest"):
-            clusters = tmp_path / f"clusters_{fate}"
+        for policy in ("own", "nearest"):
+            clusters = tmp_path / f"clusters_{policy}"
             options += ["--cluster-algorithm", "DBSCAN", "--dbscan-eps", 0.3]
-            step = [STEPS / "cluster.sh", *options, "--outliers", fate, "emb", clusters]
+            step = [STEPS / "cluster.sh", *options, "--outliers", policy, "emb", clusters]
             done = run(*step, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
             assert "outliers                         1" in done.stdout
-            found[fate] = read_table(clusters / "utt2spk")
+            found[policy] = read_table(clusters / "utt2spk")
         done = run(
             *(STEP, "--outliers", "nearest", "--overwrite", "true", "data", "clusters_own", "new"),
             cwd=tmp_path,

@@ -21,7 +21,7 @@ from unspeech.embedding.solving import (
 from unspeech.embedding.statistics import load_statistics_model
 from unspeech.kaldi.tables import read_table, write_table
 from unspeech.network.model_dir import find_head, read_head, write_head, write_id
-from unspeech.network.solved_head import SolvedHead, unit
+from unspeech.network.solved_head import SolvedHead, unit_length
 
 WIDTH = 6
 CHANNEL, VOICE = 1, 4  # value that varies within recordings, value that says whose voice it is
@@ -205,8 +205,8 @@ def test_tell_apart_knows_its_own():
 
 def test_unit_length():
     vectors = np.random.default_rng(0).normal(size=(3, 4, 5)) * 1e-3
-    np.testing.assert_allclose(np.linalg.norm(unit(vectors), axis=-1), 1, rtol=1e-6)
-    assert not unit(np.zeros(3)).any()
+    np.testing.assert_allclose(np.linalg.norm(unit_length(vectors), axis=-1), 1, rtol=1e-6)
+    assert not unit_length(np.zeros(3)).any()
 
 
 # Sums

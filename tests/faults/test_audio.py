@@ -84,11 +84,11 @@ def test_damaged_file(kind, fault, data):
 
 
 @pytest.mark.parametrize("kind", [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "OPUS")])
-@pytest.mark.parametrize("share", [0.3, 0.95])
-def test_cut_output_of_a_pipe(kind, share, data):
+@pytest.mark.parametrize("fraction", [0.3, 0.95])
+def test_cut_output_of_a_pipe(kind, fraction, data):
     content = coded(kind)
     (data / "x").write_bytes(content)
-    refuse(data, f"head -c {int(share * len(content))} {data / 'x'} |", "head -c")
+    refuse(data, f"head -c {int(fraction * len(content))} {data / 'x'} |", "head -c")
 
 
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])

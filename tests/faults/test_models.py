@@ -58,7 +58,7 @@ def edit(path, old: str, new: str) -> None:
 
 
 def overwrite(path, place: float, content: bytes) -> None:
-    """Replace bytes of a file at a share of its length."""
+    """Replace bytes of a file at a fraction of its length."""
     old = bytearray(path.read_bytes())
     begin = int(place * len(old))
     old[begin : begin + len(content)] = content

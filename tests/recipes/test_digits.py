@@ -78,14 +78,14 @@ def test_each_digit_is_said_once_and_each_speaker_tested_once(corpus, tmp_path):
 
 
 def test_shares_depend_on_the_seed(corpus, tmp_path):
-    shares = set()
+    divisions = set()
     for seed in range(3):
         for copy in ("a", "b"):
             made = make_folds(corpus, tmp_path / f"{seed}{copy}", "--folds", 2, "--seed", seed)
             assert made.returncode == 0, made.stderr
         assert speakers_tested(tmp_path / f"{seed}a") == speakers_tested(tmp_path / f"{seed}b")
-        shares.add(tuple(speakers_tested(tmp_path / f"{seed}a")))
-    assert len(shares) > 1
+        divisions.add(tuple(speakers_tested(tmp_path / f"{seed}a")))
+    assert len(divisions) > 1
 
 
 def test_folder_of_the_free_spoken_digit_dataset(folder, corpus, tmp_path):

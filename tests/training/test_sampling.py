@@ -11,7 +11,7 @@ from unspeech.kaldi.alignments import Unit, read_ctm
 from unspeech.kaldi.copies import recordings_of
 from unspeech.kaldi.corpus import Corpus
 from unspeech.network.config_files import make_config
-from unspeech.training.groupings import split_heldout, units_of, usable_utterances, voices_of
+from unspeech.training.groupings import groups_of, split_heldout, units_of, usable_utterances
 from unspeech.training.sampling import ContextSampler
 
 
@@ -133,16 +133,16 @@ def test_gaps_leave_out_the_nearest_windows(left_gap, right_gap, expected):
 def test_draws_of_one_voice_are_no_negative_pair():
     corpus = counting_corpus([40] * 6)
     values = {"window_length": 5, "window_neg_length": 5, "batch_size": 24, "negative_samples": 8}
-    for voices, other in (
+    for groups, other in (
         ([f"v{u // 3}" for u in range(6)], {"context_sampling": "recording"}),
         (None, {"left_contexts": 1, "right_contexts": 0}),
     ):
         config = settings(**values, **other)
-        drawn = ContextSampler(corpus, np.arange(6), config, 0, voices=voices)
-        assert drawn.groups == (2 if voices else 6)
+        drawn = ContextSampler(corpus, np.arange(6), config, 0, groups=groups)
+        assert drawn.group_count == (2 if groups else 6)
         batch = drawn.batch(1)
         utterances = batch.targets[:, 0, 0].astype(int)
-        voice = utterances // 3 if voices else utterances
+        voice = utterances // 3 if groups else utterances
         same = voice[:, None] == voice
         np.testing.assert_array_equal(batch.groups[:, None] == batch.groups, same)
         targets = batch.negatives[:, 0] // (1 + config.contexts)
@@ -243,10 +243,10 @@ def test_contexts_come_from_anywhere_in_the_recording():
         window_neg_length=5,
     )  # fmt: skip
     corpus = counting_corpus([40] * 20)
-    voices = [f"r{u // 2}" for u in range(20)]
+    groups = [f"r{u // 2}" for u in range(20)]
     usable = np.arange(20)
     batches = [
-        ContextSampler(corpus, usable, config, 0, voices=voices).batch(step) for step in (1, 2, 1)
+        ContextSampler(corpus, usable, config, 0, groups=groups).batch(step) for step in (1, 2, 1)
     ]
     np.testing.assert_array_equal(batches[0].contexts, batches[2].contexts)
     for batch in batches:
@@ -261,15 +261,15 @@ def test_contexts_come_from_anywhere_in_the_recording():
 def test_voices_are_those_of_segments_or_of_a_clustering(tmp_path):
     (tmp_path / "segments").write_text("a-1 a 0 1\na-2 a 1 2\n")
     config = settings(context_sampling="recording", window_length=5, window_neg_length=5)
-    assert voices_of(["a-1", "a-2", "b"], tmp_path, config) == ["a", "a", "b"]
+    assert groups_of(["a-1", "a-2", "b"], tmp_path, config) == ["a", "a", "b"]
     clusters = tmp_path / "utt2spk"
     clusters.write_text("a-1 c7\nb c7\n")
     config = settings(
         context_sampling="speaker", pseudo_utt2spk=clusters, window_length=5, window_neg_length=5
     )
-    voices = voices_of(["a-1", "a-2", "b"], tmp_path, config)
-    assert voices == ["c7", "", "c7"]
-    usable = usable_utterances(counting_corpus([30, 30, 30]), config, voices=voices)
+    groups = groups_of(["a-1", "a-2", "b"], tmp_path, config)
+    assert groups == ["c7", "", "c7"]
+    usable = usable_utterances(counting_corpus([30, 30, 30]), config, groups=groups)
     assert usable.tolist() == [True, False, True], "those of no cluster are not trained on"
 
 

@@ -145,7 +145,7 @@ def test_the_step_ends_with_what_training_came_to(tiny_data, tmp_path):
     assert f"from {lines[0]['loss']:.4f} to {lines[1]['loss']:.4f}" in length
     assert f"the model of step {best['step']}, the best on held-out recordings" in kept
     assert f"loss {best['heldout_loss']:.4f}, accuracy {best['heldout_accuracy']:.4f}" in kept
-    assert kept.endswith("guessing gives 0.6931 and 0.5000")
+    assert kept.endswith("chance gives 0.6931 and 0.5000")
 
 
 def test_killed_and_started_again_gives_the_same_model(tiny_data, tiny_model, tmp_path):
@@ -378,14 +378,14 @@ def test_heldout_batches_hold_no_voice_twice(tiny_data, tmp_path):
     config = make_config(TINY | settings, "test")
     trainer = Trainer(
         config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
-        voices=speakers,
+        groups=speakers,
     )  # fmt: skip
     for batch in trainer.heldout_batches:
         assert len(set(batch.groups)) == len(batch.groups) > 1
     with pytest.raises(UnspeechError, match="to train on is of one speaker, and negative pairs"):
         Trainer(
             config, corpus, corpus.utterances, tmp_path, join_replicas(1, 1, 1, tmp_path),
-            voices=["one"] * len(speakers),
+            groups=["one"] * len(speakers),
         )  # fmt: skip
 
 

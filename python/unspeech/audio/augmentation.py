@@ -45,7 +45,7 @@ CODECS = [  # format, subtype, Hz; with the last three, quality is drawn, too
 
 @dataclass(frozen=True)
 class Channels:
-    """How often copies have what, as shares of them."""
+    """How often copies have what, as fractions of them."""
 
     reverberation: float = setting(0.5, "a simulated room", "[0, 1]")
     noise: float = setting(0.7, "steady noise of any colour", "[0, 1]")
@@ -59,7 +59,7 @@ class Channels:
 def shoebox_response(
     size: np.ndarray, absorption: float, source: np.ndarray, microphone: np.ndarray, rate: int
 ) -> np.ndarray:
-    """(samples,) impulse response of a room whose walls absorb a share of the energy; in metres."""
+    """(samples,) impulse response of a room, in metres, whose walls absorb some of the energy."""
     room = pyroomacoustics.ShoeBox(
         size, rate, materials=pyroomacoustics.Material(absorption), max_order=12
     )
@@ -139,8 +139,8 @@ def other_voice(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     envelopes = rfft(cepstra, axis=0).real
     places = np.minimum(np.arange(len(spectra)) * speed / formants, len(spectra) - 1)
     below = np.minimum(places.astype(int), len(spectra) - 2)
-    shares = (places - below)[:, None]
-    moved = envelopes[below] * (1 - shares) + envelopes[below + 1] * shares
+    weights = (places - below)[:, None]
+    moved = envelopes[below] * (1 - weights) + envelopes[below + 1] * weights
     changed = spectra * np.exp(moved - envelopes)
     _, voice = istft(changed, RATE, nperseg=FRAME, noverlap=FRAME - FRAME // 4)
     voice = voice[: len(sped)]
@@ -171,7 +171,7 @@ def read_channels(path: Path) -> Channels:
     """Read the settings of copies.
 
     Raises:
-        UnspeechError: for an unknown setting, or a share that is none.
+        UnspeechError: for an unknown setting, or a fraction that is none.
     """
     channels = Channels(**typed_values(read_yaml(path), Channels, path))
     if channels.snr_least > channels.snr_most:

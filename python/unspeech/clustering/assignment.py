@@ -16,22 +16,22 @@ from unspeech.clustering.graph import CHUNK, PROBES, Graph
 from unspeech.clustering.inverted_lists import nearest_centroids
 from unspeech.clustering.neighbours import NEIGHBOURS
 
-Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
+Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `InvertedLists.search`
 
 
-def search_in_cells(graph: Graph, among: np.ndarray | None = None) -> Search:
-    """A search for queries' neighbours among a graph's vectors, in the cells that are nearest.
+def search_in_lists(graph: Graph, among: np.ndarray | None = None) -> Search:
+    """A search for neighbours among a graph's vectors, in the inverted lists nearest to a query.
 
     Args:
         among: (vectors,) bool, which of them; None: all.
     """
-    cells, centroids = graph.cells(), graph.centroids()
+    lists, centroids = graph.inverted_lists(), graph.centroids()
     visits = min(PROBES, len(centroids))
 
     def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         # Neighbours are of another component than the query: 1, if the queries are 0.
         apart = None if among is None else (np.zeros(len(queries), bool), among)
-        return cells.search(queries, nearest_centroids(queries, centroids, visits), count, apart)
+        return lists.search(queries, nearest_centroids(queries, centroids, visits), count, apart)
 
     return search
 
@@ -67,7 +67,7 @@ def assign(
     vectors, min_samples = new.vectors(), settings["min_samples"]
     count = min(max(NEIGHBOURS, min_samples), len(labels))
     if settings["algorithm"] == "approximate":
-        neighbours, size = search_in_cells(graph), graph.search_size()
+        neighbours, size = search_in_lists(graph), graph.search_size()
     else:
         neighbours, size = search_exactly(graph, settings), CHUNK
 
@@ -97,7 +97,7 @@ def assign_to_cores(
     labels, eps = members["labels"], settings["dbscan_eps"]
     vectors, inner = new.vectors(), members["core"] <= eps
     if settings["algorithm"] == "approximate":
-        search_cores, size = search_in_cells(graph, inner), graph.search_size()
+        search_cores, size = search_in_lists(graph, inner), graph.search_size()
     else:
         search_cores, size = search_exactly(graph, settings, np.flatnonzero(inner)), CHUNK
 

@@ -152,23 +152,23 @@ def cluster_name(number: int, clusters: int) -> str:
 
 
 def settle_outliers(
-    clusters: Mapping[str, str], outliers: Mapping[str, str], fate: str, source: str | Path
+    clusters: Mapping[str, str], outliers: Mapping[str, str], policy: str, source: str | Path
 ) -> dict[str, str]:
     """Do with the outliers what the user wants.
 
     Args:
         clusters: {utterance: speaker}.
         outliers: {outlier: nearest cluster}, see `read_outliers`.
-        fate: "own" leaves `clusters` as they are, where each is a speaker of its own; "nearest"
+        policy: "own" leaves `clusters` as they are, where each is a speaker of its own; "nearest"
             gives it the nearest cluster, if there is any; "leave-out" drops it.
         source: where the clusters come from, for the error message.
     Raises:
         UnspeechError: when nobody would be left.
     """
-    if fate == "own":
+    if policy == "own":
         return dict(clusters)
     inliers = {u: name for u, name in clusters.items() if u not in outliers}
-    if fate == "nearest":
+    if policy == "nearest":
         # Without any cluster there is none to join.
         inliers |= {u: clusters[u] if n == NOWHERE else n for u, n in outliers.items()}
     if not inliers:
@@ -216,11 +216,11 @@ def write_clusters(
     """Write a clusters directory, `clusters.json` last.
 
     Args:
-        labels: (utterances,) cluster or OUTLIER, before outliers meet their fate.
+        labels: (utterances,) cluster or OUTLIER, before the policy for outliers.
         nearest: (utterances,) the same with the nearest cluster of each outlier.
         probabilities: (utterances,).
         clusters: how many there are in all.
-        settings: to be kept in `clusters.json`; `outliers` is the fate of outliers.
+        settings: to be kept in `clusters.json`; `outliers` is the policy for outliers.
         gold: speaker of each utterance, for `scores.json`.
         first_outlier: number of the first.
     Raises:

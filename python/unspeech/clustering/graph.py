@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.clustering.inverted_lists import Cells
+from unspeech.clustering.inverted_lists import InvertedLists
 from unspeech.files.atomic import atomic_write, make_directory
 from unspeech.files.npz import load_npz
 from unspeech.files.origins import file_key
@@ -35,8 +35,8 @@ from unspeech.kaldi.vectors import (
     read_vectors,
 )
 
-PROBES = 8  # cells searched for an utterance's neighbours
-VISITORS = 64  # queries of one search that visit a cell, on average
+PROBES = 8  # lists searched for an utterance's neighbours
+VISITORS = 64  # queries of one search that visit a list, on average
 CHUNK = 1024  # queries of one search, at least
 BLOCK = 1 << 16  # queries of one file of neighbours, and of one search at most
 
@@ -127,15 +127,15 @@ class Graph:
     def centroids(self) -> np.ndarray:
         return np.array(self.load("centroids"))
 
-    def nearest_cells(self) -> np.ndarray:
+    def nearest_lists(self) -> np.ndarray:
         return self.load("cells")
 
-    def cells(self) -> Cells:
-        sizes = np.bincount(self.nearest_cells()[:, 0], minlength=len(self.centroids()))
-        return Cells(self.load("by_cell"), self.load("members"), np.cumsum(sizes))
+    def inverted_lists(self) -> InvertedLists:
+        sizes = np.bincount(self.nearest_lists()[:, 0], minlength=len(self.centroids()))
+        return InvertedLists(self.load("by_cell"), self.load("members"), np.cumsum(sizes))
 
     def search_size(self) -> int:
-        """Queries of one search: few enough for its memory, so many that cells see several."""
+        """Queries of one search: few enough for its memory, so many that lists see several."""
         wanted = VISITORS * len(self.centroids()) // PROBES
         return min(BLOCK, max(CHUNK, 1 << wanted.bit_length()))
 
@@ -169,11 +169,11 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
     """
     path = embeddings_file(embeddings)
     where = locate_vectors(path)
-    unit = settings["metric"] == "cosine" or settings["normalize"] == "true"
+    unit_length = settings["metric"] == "cosine" or settings["normalize"] == "true"
     cut = settings["half_index"]
     part = slice(None) if cut == -1 else slice(cut, None)
     made_from = {
-        "unit": unit,
+        "unit": unit_length,
         "half_index": cut,
         "files": {str(path.resolve()): file_key(path)},
     }
@@ -183,12 +183,12 @@ def store_vectors(graph: Graph, embeddings: str | Path, settings: Mapping) -> No
         if where:
             utterances = where.utterances
             blocks = (
-                read_vectors(path, where, slice(i, i + BLOCK), unit, part)
+                read_vectors(path, where, slice(i, i + BLOCK), unit_length, part)
                 for i in range(0, len(utterances), BLOCK)
             )
             shape = (len(utterances), len(range(where.dim)[part]))
         else:
-            utterances, vectors = load_embeddings(path, unit, part)
+            utterances, vectors = load_embeddings(path, unit_length, part)
             blocks, shape = [vectors], vectors.shape
         write_array(graph.folder / "vectors.npy", "<f4", shape, blocks)
         with atomic_write(graph.folder / "utterances") as file:

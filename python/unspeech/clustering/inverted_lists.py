@@ -1,8 +1,8 @@
-"""Nearest neighbours in cells: vectors grouped by their nearest centroid, and searched by groups.
+"""Nearest neighbours by inverted lists: those of the vectors that have one nearest centroid.
 
 An inverted file, as in J. Sivic, A. Zisserman, "Video Google", ICCV 2003, and faiss' IndexIVFFlat.
-There each query runs through its cells alone, and memory is what it waits for. Here all queries of
-a chunk that visit a cell are compared with it by one matrix product.
+There each query runs through its lists alone, and memory is what it waits for. Here all queries of
+a chunk that visit a list are compared with it by one matrix product.
 """
 
 from collections.abc import Iterator
@@ -12,49 +12,49 @@ import numpy as np
 
 _GROUP = 16  # values whose minimum stands for them in `_bounds`
 _LARGEST = np.finfo(np.float32).max
-_CROWD = 2  # times the neighbours wanted, found for a query in one cell: look what is nearest first
+_CROWD = 2  # times the neighbours wanted, found for a query in one list: look what is nearest first
 _ROUNDING = 1e-5  # of squared distances by matrix products, for vectors of length 1
 _ROWS = 1024  # queries whose neighbours' distances are computed at once
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Vectors in the order of their cells."""
+class InvertedLists:
+    """Vectors in the order of their lists."""
 
     vectors: np.ndarray  # (vectors, dim) float32
     members: np.ndarray  # (vectors,) number of each
-    ends: np.ndarray  # (cells,) where each cell ends
+    ends: np.ndarray  # (lists,) where each list ends
 
     def search(
         self,
         queries: np.ndarray,
-        cells: np.ndarray,
+        lists: np.ndarray,
         count: int,
         apart: tuple[np.ndarray, np.ndarray] | None = None,
         limits: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find each query's nearest vectors in some cells.
+        """Find each query's nearest vectors in some lists.
 
         Args:
             queries: (queries, dim) float32.
-            cells: (queries, visits) cells to visit, the likeliest first; -1 for none.
+            lists: (queries, visits) lists to visit, the likeliest first; -1 for none.
             count: neighbours wanted.
             apart: component of each query, and of each vector by its number: neighbours must be
                 of another one than the query.
             limits: (queries,) distance from which on neighbours are not wanted.
         Returns:
             (queries, count) int32 numbers and float32 distances, nearest first; -1 and infinity
-            where the cells hold too few.
+            where the lists hold too few.
         """
         lengths = np.einsum("nd,nd->n", queries, queries)
         bounds = np.full(len(queries), _LARGEST, np.float32)
         if limits is not None:
             bounds = np.minimum(np.square(limits) + _ROUNDING - lengths, _LARGEST, dtype=np.float32)
         twice, parts = -2 * queries, []
-        # What the likeliest cell holds leaves little to be noted down of the others.
-        for visited in (cells[:, :1], cells[:, 1:]):
-            for cell, some in _visits(visited):
-                own = slice(self.ends[cell - 1] if cell else 0, self.ends[cell])
+        # What the likeliest list holds leaves little to be noted down of the others.
+        for visited in (lists[:, :1], lists[:, 1:]):
+            for number, some in _visits(visited):
+                own = slice(self.ends[number - 1] if number else 0, self.ends[number])
                 vectors = self.vectors[own]
                 squares = twice[some] @ vectors.T
                 squares += np.einsum("nd,nd->n", vectors, vectors)
@@ -74,15 +74,15 @@ class Cells:
         return self._exact(queries, rows[kept], places[kept], ranks, count)
 
     def radii(self, centroids: np.ndarray) -> np.ndarray:
-        """(cells,) distance of each cell's farthest vector from its centroid; 0 if it is empty."""
+        """(lists,) distance of each list's farthest vector from its centroid; 0 if it is empty."""
         found = np.zeros(len(self.ends))
-        for cell, start in enumerate(np.append(0, self.ends[:-1])):
-            apart = self.vectors[start : self.ends[cell]] - centroids[cell]
-            found[cell] = np.sqrt(np.einsum("nd,nd->n", apart, apart).max(initial=0))
+        for number, start in enumerate(np.append(0, self.ends[:-1])):
+            apart = self.vectors[start : self.ends[number]] - centroids[number]
+            found[number] = np.sqrt(np.einsum("nd,nd->n", apart, apart).max(initial=0))
         return found
 
     def owners(self, components: np.ndarray) -> np.ndarray:
-        """(cells,) the component that all vectors of a cell are of, or -1 if there is none."""
+        """(lists,) the component that all vectors of a list are of, or -1 if there is none."""
         own = components[self.members]
         filled = np.flatnonzero(np.diff(self.ends, prepend=0))
         starts = np.append(0, self.ends[:-1])[filled]
@@ -124,13 +124,13 @@ def nearest_centroids(vectors: np.ndarray, centroids: np.ndarray, count: int) ->
     return (found[kept] % len(centroids)).reshape(len(vectors), count).astype(np.int32)
 
 
-def _visits(cells: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each cell with the rows of `cells` that name it."""
-    order = np.argsort(cells.ravel(), kind="stable")
-    order = order[np.count_nonzero(cells < 0) :]
-    visited, starts = np.unique(cells.ravel()[order], return_index=True)
+def _visits(lists: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each list with the rows of `lists` that name it."""
+    order = np.argsort(lists.ravel(), kind="stable")
+    order = order[np.count_nonzero(lists < 0) :]
+    visited, starts = np.unique(lists.ravel()[order], return_index=True)
     if len(visited):
-        yield from zip(visited, np.split(order // cells.shape[1], starts[1:]), strict=True)
+        yield from zip(visited, np.split(order // lists.shape[1], starts[1:]), strict=True)
 
 
 def _bounds(values: np.ndarray, count: int) -> np.ndarray:

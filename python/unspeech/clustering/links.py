@@ -121,31 +121,31 @@ def _search_outside(
         limits: (utterances,) length of the shortest way out that its component knows: after the
             first turn, only shorter ones are searched for.
         bounds: (utterances,) raised here for the queries.
-        turn: each visits twice as many cells as the one before.
+        turn: each visits twice as many lists as the one before.
     """
     vectors, centroids = graph.vectors(), graph.centroids()
-    cells, nearest = graph.cells(), graph.nearest_cells()
+    lists, nearest = graph.inverted_lists(), graph.nearest_lists()
     visits = min(PROBES << turn, len(centroids))
     size = max(1, graph.search_size() * PROBES // visits)
-    owners, radii = cells.owners(components), cells.radii(centroids) if turn else None
+    owners, radii = lists.owners(components), lists.radii(centroids) if turn else None
 
     def search(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own = vectors[some]
         visited = nearest_centroids(own, centroids, visits) if turn else nearest[some]
         futile = owners[visited] == components[some, None]
-        if turn:  # nothing in the cell can be as near as what is wanted
+        if turn:  # nothing in the list can be as near as what is wanted
             away = np.linalg.norm(own[:, None] - centroids[visited], axis=2) - radii[visited]
             futile |= away > limits[some, None] + _ROUNDING
         likeliest = np.argsort(futile, axis=1, kind="stable")
         visited = np.take_along_axis(np.where(futile, -1, visited), likeliest, axis=1)
         apart = components[some], components
-        return cells.search(own, visited, LINKS, apart, limits[some] if turn else None)
+        return lists.search(own, visited, LINKS, apart, limits[some] if turn else None)
 
     chunks = [queries[start : start + size] for start in range(0, len(queries), size)]
     results = graph.map(f"links, round {turn + 1}", search, chunks, [len(some) for some in chunks])
     for some, (ids, lengths) in zip(chunks, results, strict=True):
         least = np.minimum(lengths[:, -1], limits[some] if turn else np.inf)
-        nothing = (ids[:, 0] < 0) & np.isinf(least)  # more cells may hold something
+        nothing = (ids[:, 0] < 0) & np.isinf(least)  # more lists may hold something
         bounds[some] = np.where(nothing, bounds[some], np.maximum(core[some], least))
         found = ids >= 0
         rows = np.broadcast_to(some[:, None], ids.shape)[found].astype(np.int32)

@@ -17,23 +17,23 @@ from unspeech.clustering.inverted_lists import nearest_centroids
 from unspeech.files.atomic import atomic_write
 
 NEIGHBOURS = 16  # of each utterance in the graph, at least; more if min_samples asks for more
-CELL = 250  # utterances a cell of the inverted file, on average, while they are few
-CELLS = 4  # of the root of their number when they are many: each is compared with all centroids
-TRAINING_SHARE = 40  # vectors a centroid is trained on
+LIST_SIZE = 250  # utterances of an inverted list, on average, while they are few
+LISTS = 4  # of the root of their number when they are many: each is compared with all centroids
+TRAINING_VECTORS = 40  # vectors a centroid is trained on
 TRAINING_ROUNDS = 4
 
 
 def build_index(graph: Graph, seed: int) -> None:
-    """Phase `index`: centroids by k-means on a sample, and the cells of all vectors."""
+    """Phase `index`: centroids by k-means on a sample, and the inverted lists of all vectors."""
     vectors = graph.vectors()
     count = len(vectors)
-    cells = min(-(-count // CELL), math.ceil(CELLS * math.sqrt(count)))
-    made_from = {"vectors": graph.made_from("vectors"), "cells": cells, "probes": PROBES}
+    lists = min(-(-count // LIST_SIZE), math.ceil(LISTS * math.sqrt(count)))
+    made_from = {"vectors": graph.made_from("vectors"), "cells": lists, "probes": PROBES}
 
     def make() -> None:
-        centroids = _train_centroids(graph, vectors, cells, seed)
+        centroids = _train_centroids(graph, vectors, lists, seed)
         probes = min(PROBES, len(centroids))
-        nearest = np.concatenate(list(nearest_cells(graph, "index", vectors, centroids, probes)))
+        nearest = np.concatenate(list(nearest_lists(graph, "index", vectors, centroids, probes)))
         order = np.argsort(nearest[:, 0], kind="stable").astype(np.int32)
         for name, array in (("centroids", centroids), ("cells", nearest), ("members", order)):
             write_array(graph.folder / f"{name}.npy", array.dtype.str, array.shape, [array])
@@ -43,15 +43,15 @@ def build_index(graph: Graph, seed: int) -> None:
     graph.phase("index", made_from | {"seed": seed}, make)
 
 
-def _train_centroids(graph: Graph, vectors: np.ndarray, cells: int, seed: int) -> np.ndarray:
-    """Lloyd's algorithm on a random sample, a few rounds; an empty cell keeps its centroid."""
+def _train_centroids(graph: Graph, vectors: np.ndarray, lists: int, seed: int) -> np.ndarray:
+    """Lloyd's algorithm on a random sample, a few rounds; an empty list keeps its centroid."""
     rng = np.random.default_rng(seed)
-    size = min(len(vectors), cells * TRAINING_SHARE)
+    size = min(len(vectors), lists * TRAINING_VECTORS)
     sample = vectors[np.sort(rng.choice(len(vectors), size, replace=False))]
-    centroids = sample[rng.choice(size, cells, replace=False)]
+    centroids = sample[rng.choice(size, lists, replace=False)]
     for turn in range(TRAINING_ROUNDS):
         what = f"index, round {turn + 1}"
-        nearest = np.concatenate(list(nearest_cells(graph, what, sample, centroids, 1)))[:, 0]
+        nearest = np.concatenate(list(nearest_lists(graph, what, sample, centroids, 1)))[:, 0]
         order = np.argsort(nearest, kind="stable")
         filled, starts = np.unique(nearest[order], return_index=True)
         sums = np.add.reduceat(sample[order], starts, axis=0)
@@ -59,7 +59,7 @@ def _train_centroids(graph: Graph, vectors: np.ndarray, cells: int, seed: int) -
     return centroids
 
 
-def nearest_cells(
+def nearest_lists(
     graph: Graph, what: str, vectors: np.ndarray, centroids: np.ndarray, count: int
 ) -> Iterator[np.ndarray]:
     """Yield the nearest centroids of each chunk of vectors, (CHUNK, count) int32."""
@@ -89,7 +89,7 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
     """Find the nearest neighbours of every `jobs`-th block of utterances, those not found yet.
 
     A block's file holds `ids` (utterances, neighbours) int32 and `distances` float32, nearest
-    first, without the utterance itself; -1 and infinity where the probed cells hold too few.
+    first, without the utterance itself; -1 and infinity where the probed lists hold too few.
     """
     key = neighbours_key(graph, neighbours)
     vectors = graph.vectors()
@@ -100,7 +100,7 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
     ]
     if not blocks:
         return
-    cells, nearest, size = graph.cells(), graph.nearest_cells(), graph.search_size()
+    lists, nearest, size = graph.inverted_lists(), graph.nearest_lists(), graph.search_size()
     chunks = [
         (start, min(start + size, (block + 1) * BLOCK, len(vectors)))
         for block in blocks
@@ -109,7 +109,7 @@ def search_blocks(graph: Graph, neighbours: int, job: int = 1, jobs: int = 1) ->
 
     def search(chunk: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(*chunk)
-        found = cells.search(vectors[rows], nearest[rows], neighbours + 1)
+        found = lists.search(vectors[rows], nearest[rows], neighbours + 1)
         return without_self(*found, np.arange(*chunk))
 
     found: list[tuple[np.ndarray, np.ndarray]] = []

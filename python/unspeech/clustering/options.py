@@ -27,7 +27,7 @@ def add_threads_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-FATES = ("own", "nearest", "leave-out")  # of outliers, see `settle_outliers`
+OUTLIER_POLICIES = ("own", "nearest", "leave-out")  # of outliers, see `settle_outliers`
 
 
 def clusters_parser(description: str) -> OptionParser:
@@ -46,7 +46,7 @@ def clusters_parser(description: str) -> OptionParser:
 def add_outliers_option(parser: OptionParser, default: str) -> None:
     parser.add_argument(
         "--outliers",
-        choices=FATES,
+        choices=OUTLIER_POLICIES,
         default=default,
         help="a speaker each, the nearest cluster, or left out",
     )

@@ -33,7 +33,7 @@ from unspeech.network.model_dir import (
     write_head,
     write_id,
 )
-from unspeech.network.solved_head import SolvedHead, unit
+from unspeech.network.solved_head import SolvedHead, unit_length
 
 JOINED = 0.5  # how surely an outlier belongs to the cluster that it joined
 CLUSTER_WEIGHT = 6.0  # of the covariance within clusters, beside that within recordings
@@ -175,7 +175,7 @@ def cluster_covariance(clusters: Path, pooled: Path) -> np.ndarray:
     An utterance weighs its probability to belong to its cluster; at least a half, which is that of
     outliers that have joined the nearest one.
     """
-    utterances, values = load_embeddings(pooled, unit=False)
+    utterances, values = load_embeddings(pooled, unit_length=False)
     speakers = read_table(clusters / "utt2spk")
     probabilities = read_table(clusters / "probabilities")
     names = np.array([speakers.get(utterance, "") for utterance in utterances])
@@ -188,11 +188,11 @@ def cluster_covariance(clusters: Path, pooled: Path) -> np.ndarray:
 def embed_values(model: Path, pooled: Path, ark: Path) -> None:
     """Write one vector of unit length per utterance: a model's head, applied to pooled values."""
     head = read_head(model)
-    utterances, values = load_embeddings(pooled, unit=False)
+    utterances, values = load_embeddings(pooled, unit_length=False)
     with ArkWriter(ark) as writer:
         for start in range(0, len(utterances), _BLOCK):
             block = slice(start, start + _BLOCK)
-            vectors = unit(head(values[block]))
+            vectors = unit_length(head(values[block]))
             for utterance, vector in zip(utterances[block], vectors, strict=True):
                 writer.write(utterance, vector)
     print(f"Embedded {len(utterances)} utterances")

@@ -21,7 +21,7 @@ from unspeech.kaldi.features import load_corpus
 from unspeech.network.inputs import read_inputs
 from unspeech.network.model import load_model
 from unspeech.network.model_dir import read_head
-from unspeech.network.solved_head import unit
+from unspeech.network.solved_head import unit_length
 from unspeech.training.accuracy import sampled_accuracy
 
 
@@ -60,7 +60,7 @@ class NetworkRows:
         """Make one vector of unit length per utterance."""
         if self._head:
             for pooled in NetworkValues(self._model).pooled(utterances, lambda name: False):
-                yield pooled.utterance, unit(self._head(pooled.values))
+                yield pooled.utterance, unit_length(self._head(pooled.values))
             return
         for name, rows in self.rows(utterances, {}):
             yield name, unit_mean(rows)
@@ -115,13 +115,13 @@ def test_perf(options: argparse.Namespace) -> None:
     else:
         corpus = load_corpus(options.feats, config.feat_size)
     drawn = options.test_perf_samples, options.seed, options.spk2utt or "", options.ali_ctm
-    accuracies, guessed = sampled_accuracy(model, corpus, *drawn)
+    accuracies, chance = sampled_accuracy(model, corpus, *drawn)
     with atomic_write(options.ark.with_suffix(".sampled_accuracy")) as file:
         file.write(f"SUMMARY:\nmean accuracy:{accuracies.mean()}\n")
-        file.write(f"majority accuracy:{guessed}\nBATCHES:\n")
+        file.write(f"majority accuracy:{chance}\nBATCHES:\n")
         file.writelines(f"{accuracy}\n" for accuracy in accuracies)
     print(
-        f"mean accuracy {accuracies.mean():.4f}, majority class accuracy {guessed:.4f}: "
+        f"mean accuracy {accuracies.mean():.4f}, majority class accuracy {chance:.4f}: "
         f"{len(accuracies)} batches, seed {options.seed}",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""Mean and deviation of a model's embeddings over its training speech, for `normalize_rows`."""
+"""Mean and standard deviation of embeddings of a model's training speech, for `normalize_rows`."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from unspeech.files.atomic import atomic_write
 from unspeech.kaldi.corpus import Corpus
 from unspeech.network.model import UnspeechModel
 
-WINDOWS = 4096  # so that a mean is within about 2 % of a deviation of that of all windows
+WINDOWS = 4096  # so that a mean is within about 2 % of a standard deviation of that of all windows
 _BATCH = 256
 
 

@@ -150,7 +150,7 @@ def rows_id(model: str | Path, options: RowOptions) -> str:
 
 @dataclass(frozen=True)
 class RowScale:
-    """Shift and scale of rows. Attributes: mean and deviation, (dim,) each."""
+    """Shift and scale of rows. Attributes: mean and standard deviation, (dim,) each."""
 
     mean: np.ndarray
     deviation: np.ndarray

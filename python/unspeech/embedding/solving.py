@@ -253,7 +253,7 @@ def tell_apart(head: SolvedHead, pairs: np.ndarray) -> tuple[float, float]:
     Args:
         pairs: (recordings, 2, width).
     Returns:
-        loss (cross-entropy of ten times the cosines) and share found, as `infonce` reports them.
+        loss (cross-entropy of ten times the cosines) and fraction found, as `infonce` reports them.
     """
     embedded = head(pairs).astype(np.float64)
     embedded /= np.maximum(np.linalg.norm(embedded, axis=-1, keepdims=True), 1e-9)

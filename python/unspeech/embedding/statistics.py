@@ -17,7 +17,7 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.network.config import Config
 from unspeech.network.model_dir import check_complete, check_id, config_of, read_head
 from unspeech.network.pooling import StatisticsPooling, cosine_transform, statistics_named
-from unspeech.network.solved_head import SolvedHead, unit
+from unspeech.network.solved_head import SolvedHead, unit_length
 
 _LEAST_WINDOW = 30  # frames; shorter ones say too little of what varies within a recording
 
@@ -99,7 +99,7 @@ class StatisticsModel:
     def embed(self, features: np.ndarray) -> np.ndarray:
         """(frames, feat_size) features of an utterance to (dim,) float32 of unit length."""
         (pooled,) = self.values.pooled([("", features)], lambda name: False)
-        return unit(self.head(pooled.values))
+        return unit_length(self.head(pooled.values))
 
 
 def load_statistics_model(directory: str | Path) -> StatisticsModel:

@@ -71,9 +71,11 @@ def distances(trials: Trials, eer_threshold: float, score: str) -> bytes:
         ("different speakers", trials.nontargets, ORANGE),
     ]
     for label, counts, colour in kinds:
-        shares = np.histogram(values, edges, weights=counts)[0] / counts.sum() * 100
-        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.3)
-        axes.stairs(shares, edges, color=colour, lw=1.4, label=f"{label}, n = {counts.sum():,}")
+        percentages = np.histogram(values, edges, weights=counts)[0] / counts.sum() * 100
+        axes.stairs(percentages, edges, fill=True, color=colour, alpha=0.3)
+        axes.stairs(
+            percentages, edges, color=colour, lw=1.4, label=f"{label}, n = {counts.sum():,}"
+        )
     axes.axvline(1 - eer_threshold, color=INK, ls="--", lw=1, label="threshold of the EER")
     axes.set(xlabel=f"1 - {score} of two utterances", ylabel="pairs of each kind, %")
     axes.set_ylim(bottom=0)
@@ -146,13 +148,13 @@ def _scatter(
 
 
 @styled
-def training_curves(log: list[dict], curves: list[tuple[str, str]], unit: str) -> bytes:
+def training_curves(log: list[dict], curves: list[tuple[str, str]], label: str) -> bytes:
     """Values of `train_log.jsonl` against steps.
 
     Args:
         log: its lines.
         curves: (key, label) of each line; keys that no line has are left out.
-        unit: what the vertical axis shows.
+        label: what the vertical axis shows.
     """
     figure = Figure(figsize=(5.2, 3.4))
     axes = figure.subplots()
@@ -167,7 +169,7 @@ def training_curves(log: list[dict], curves: list[tuple[str, str]], unit: str) -
             )
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="step", ylabel=unit)
+    axes.set(xlabel="step", ylabel=label)
     axes.legend(fontsize=8)
     return png(figure)
 

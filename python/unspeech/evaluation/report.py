@@ -47,7 +47,7 @@ class CorpusResult:
     def grade(self) -> str:
         """How well speakers are separated, in words."""
         words = [word for limit, word in GRADES if self.scores["eer"] < limit]
-        return words[0] if words else "hardly better than guessing"
+        return words[0] if words else "hardly better than chance"
 
 
 def read_json_if_any(path: Path) -> dict:
@@ -145,11 +145,11 @@ def training_pictures(log: list[dict]) -> list[dict]:
         return []
     loss = plots.training_curves(
         log, [("loss", "training"), ("heldout_loss", "held-out recordings"),
-              ("chance_loss", "guessing")], "loss"
+              ("chance_loss", "chance")], "loss"
     )  # fmt: skip
     accuracy = plots.training_curves(
         log, [("accuracy", "training"), ("heldout_accuracy", "held-out recordings"),
-              ("majority_accuracy", "guessing")], "share of right answers"
+              ("majority_accuracy", "chance")], "fraction of right answers"
     )  # fmt: skip
     return [
         picture(
@@ -161,9 +161,9 @@ def training_pictures(log: list[dict]) -> list[dict]:
         ),
         picture(
             "Accuracy",
-            "Share of right answers to which windows belong together, beside guessing.",
+            "Fraction of right answers to which windows belong together, beside chance.",
             accuracy,
-            "Training and held-out accuracy against steps, and that of guessing.",
+            "Training and held-out accuracy against steps, and that of chance.",
         ),
     ]
 

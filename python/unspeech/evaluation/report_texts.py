@@ -6,7 +6,7 @@ PICTURES = {
     "det.png": (
         "Detection error tradeoff",
         "Each point is one threshold. The nearer the line is to the lower left corner, the fewer "
-        "errors; the dotted line is guessing.",
+        "errors; the dotted line is chance.",
     ),
     "distances.png": (
         "Distances of pairs",
@@ -47,7 +47,7 @@ VERIFICATION = [
         "eer",
         "EER, %",
         "Two utterances count as one speaker's when their cosine is above a threshold. Equal error "
-        "rate: the share of wrong answers, at the threshold where same-speaker and "
+        "rate: the fraction of wrong answers, at the threshold where same-speaker and "
         "different-speaker pairs are mistaken equally often.",
         ".1f",
         "0",
@@ -88,14 +88,14 @@ CLUSTERING = [
     Figure(
         "pairwise_precision",
         "Pairwise precision",
-        "Of the pairs of utterances in one cluster, the share that is of one speaker.",
+        "Of the pairs of utterances in one cluster, the fraction that is of one speaker.",
         ".3f",
         "1",
     ),
     Figure(
         "pairwise_recall",
         "Pairwise recall",
-        "Of the pairs of utterances of one speaker, the share that is in one cluster.",
+        "Of the pairs of utterances of one speaker, the fraction that is in one cluster.",
         ".3f",
         "1",
     ),

@@ -53,7 +53,7 @@ def adaptive_sides(
     """Vectors whose dot products are cosines after adaptive symmetric score normalisation.
 
     The score of a pair is the mean of (s - μ₁) / σ₁ and (s - μ₂) / σ₂, where s is its cosine and μ
-    and σ are mean and deviation of an utterance's cosines with its nearest of the cohort.
+    and σ are mean and standard deviation of an utterance's cosines with its nearest of the cohort.
 
     Args:
         vectors: (utterances, dim) float32 of unit length.
@@ -62,7 +62,7 @@ def adaptive_sides(
     Returns:
         two (utterances, 2 * dim + 2) float32, for the first and the second of a pair.
     Raises:
-        ValueError: when a deviation is zero, as with a cohort of one.
+        ValueError: when a standard deviation is zero, as with a cohort of one.
     """
     first = max(0, len(cohort) - top_n)
     means, deviations = np.empty((2, len(vectors), 1), np.float32)
@@ -72,7 +72,7 @@ def adaptive_sides(
         means[rows] = nearest.mean(axis=1, keepdims=True)
         deviations[rows] = nearest.std(axis=1, keepdims=True)
     if not (deviations > 0).all():
-        raise ValueError("a deviation is zero: use a larger cohort, of different vectors")
+        raise ValueError("a standard deviation is zero: use a larger cohort, of different vectors")
     slopes, shifts, ones = 0.5 / deviations, -0.5 * means / deviations, np.ones_like(means)
     return (
         np.concatenate([slopes * vectors, vectors, shifts, ones], axis=1),
@@ -106,7 +106,7 @@ def score_trials(
     All unordered pairs up to `BINNED_UTTERANCES`, from `EXACT_UTTERANCES` on in 2²⁰ bins. With
     more utterances, `SAMPLED_TRIALS` same-speaker pairs and as many different-speaker pairs, each
     drawn with replacement and uniformly among all of its kind: error rates of either kind are then
-    estimates without bias, whatever the shares of the kinds are.
+    estimates without bias, whatever the fractions of the kinds are.
 
     Args:
         vectors: (utterances, dim) float32.

@@ -45,7 +45,7 @@ def load_cohort(directory: str, part: slice, dim: int, seed: int) -> np.ndarray:
     if vectors.shape[1] != dim:
         raise UnspeechError(
             f"{directory}: dimension {vectors.shape[1]}, but {dim} in --embeddings; embed and "
-            "treat both alike"
+            "normalise both alike"
         )
     return vectors[np.random.default_rng(seed).permutation(len(vectors))[:COHORT]]
 

@@ -46,7 +46,7 @@ def add_vector_options(
 
 
 def load_embeddings(
-    path: str | Path, unit: bool = True, part: slice = _WHOLE
+    path: str | Path, unit_length: bool = True, part: slice = _WHOLE
 ) -> tuple[list[str], np.ndarray]:
     """Load one vector an utterance; matrices are averaged over time.
 
@@ -71,7 +71,7 @@ def load_embeddings(
             vectors = np.empty((rows, len(range(dim)[part])), np.float32)
         elif row == len(vectors):  # an ark does not say how many it holds
             vectors = np.concatenate([vectors, np.empty_like(vectors)])
-        vectors[row] = _vector(utterance, array, dim, path, unit, part)
+        vectors[row] = _vector(utterance, array, dim, path, unit_length, part)
         utterances.append(utterance)
     if len(set(utterances)) < len(utterances):
         twice = Counter(utterances).most_common(1)[0][0]
@@ -96,7 +96,7 @@ def embeddings_file(path: str | Path) -> Path:
 
 
 def _vector(
-    utterance: str, array: np.ndarray, dim: int, path: Path, unit: bool, part: slice
+    utterance: str, array: np.ndarray, dim: int, path: Path, unit_length: bool, part: slice
 ) -> np.ndarray:
     where = f"{path}: utterance '{utterance}'"
     if not array.size:
@@ -115,7 +115,7 @@ def _vector(
     if not np.isfinite(length) or length == 0:
         what = "is zero" if length == 0 else "holds NaN or infinite values"
         raise UnspeechError(f"{where}: its vector {what}; leave it out, or embed it again")
-    return array / length if unit else array
+    return array / length if unit_length else array
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,13 @@ def locate_vectors(path: Path) -> VectorPlaces | None:
 
 
 def read_vectors(
-    path: Path, places: VectorPlaces, rows: slice, unit: bool, part: slice = _WHOLE
+    path: Path, places: VectorPlaces, rows: slice, unit_length: bool, part: slice = _WHOLE
 ) -> np.ndarray:
     """Read some of the vectors.
 
     Args:
         path: the scp file, for the error message.
-        unit, part: as of `load_embeddings`.
+        unit_length, part: as of `load_embeddings`.
     Returns:
         (rows, dim) float32.
     Raises:
@@ -185,5 +185,5 @@ def read_vectors(
     lengths = np.linalg.norm(numbers.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
     if bad.size:
-        _vector(places.utterances[rows][bad[0]], whole[bad[0]], places.dim, path, unit, part)
-    return (numbers / lengths).astype(np.float32) if unit else numbers
+        _vector(places.utterances[rows][bad[0]], whole[bad[0]], places.dim, path, unit_length, part)
+    return (numbers / lengths).astype(np.float32) if unit_length else numbers

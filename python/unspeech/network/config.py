@@ -56,11 +56,12 @@ class Config:
     )
     batch_size: int = setting(32, "targets a step", "[2, 1000000]")
     heldout_fraction: float = setting(
-        0.05, "share of recordings kept to choose the best model", "(0, 1)"
+        0.05, "fraction of recordings kept to choose the best model", "(0, 1)"
     )
     # Network
     normalize_input: bool = setting(
-        False, "shift and scale each feature dimension by its mean and deviation in training"
+        False,
+        "shift and scale each feature dimension by its mean and standard deviation in training",
     )
     filter_sizes: int = setting(
         512, "with end_to_end: length of the learnt filters in samples", "[1, 100000]"
@@ -120,7 +121,7 @@ class Config:
         4.0, "solve_head: value at which embeddings end smoothly; 0: they do not", "[0, 1e6]"
     )
     dropout_keep_prob: float = setting(
-        0.9, "share of units kept between the two final layers", "(0, 1]"
+        0.9, "fraction of units kept between the two final layers", "(0, 1]"
     )
     unit_normalize: bool = setting(False, "scale each embedding to unit length")
     use_dot_combine: bool = setting(
@@ -129,7 +130,7 @@ class Config:
     unit_normalize_var: bool = setting(True, "scale embeddings by one trained factor")
     prototypes: int = setting(1024, "dino: how many", "[2, 1000000]")
     teacher_momentum: float = setting(
-        0.99, "dino: share of its weights that a teacher keeps a step", "[0, 1]"
+        0.99, "dino: fraction of its weights that a teacher keeps a step", "[0, 1]"
     )
     margin: float = setting(
         0.0, "infonce: what is taken off the cosines of positive pairs", "[-2, 2]"
@@ -141,15 +142,17 @@ class Config:
     augment_warp: float = setting(
         0.0, "warp the vocal tract by up to this log factor, alike in target and contexts", "[0, 1]"
     )
-    augment_reverb: float = setting(0.0, "share of windows that get a room's tail", "[0, 1]")
-    augment_noise: float = setting(0.0, "share of windows that get a noise floor", "[0, 1]")
+    augment_reverb: float = setting(0.0, "fraction of windows that get a room's tail", "[0, 1]")
+    augment_noise: float = setting(0.0, "fraction of windows that get a noise floor", "[0, 1]")
     augment_colour: float = setting(
-        0.0, "deviation of a smooth frequency response, nepers", "[0, 100]"
+        0.0, "standard deviation of a smooth frequency response, nepers", "[0, 100]"
     )
-    augment_gain: float = setting(0.0, "deviation of the level, nepers of power", "[0, 100]")
-    augment_band: float = setting(0.0, "share of windows that are limited to a band", "[0, 1]")
+    augment_gain: float = setting(
+        0.0, "standard deviation of the level, nepers of power", "[0, 100]"
+    )
+    augment_band: float = setting(0.0, "fraction of windows that are limited to a band", "[0, 1]")
     augment_mask: float = setting(
-        0.0, "largest share of bands and of frames that are blanked out", "[0, 1]"
+        0.0, "largest fraction of bands and of frames that are blanked out", "[0, 1]"
     )
     # Training
     objective: str = setting("logistic", "objective, by its name in the table")

@@ -69,7 +69,7 @@ class UnspeechModel(keras.Model):
         return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
     def set_normalization(self, frames: np.ndarray) -> None:
-        """Take each dimension's mean and deviation from training speech.
+        """Take each dimension's mean and standard deviation from training speech.
 
         One shift and scale for all speech: unlike a mean normalisation of each utterance, it
         leaves the channel in.

@@ -4,8 +4,8 @@ Mean and standard deviation of each channel, standard deviation of its change fr
 and how channels go together: correlations of a projection of them. All of it follows from sums over
 frames. Sums of two stretches are those of both together, so a window is the difference of two
 running sums, and an utterance or a speaker is pooled as exactly as a window.
-Source: Snyder et al. 2018, "X-vectors", for mean and deviation; Stafylakis, Rohdin and Burget 2021,
-"Speaker embeddings by modeling channel-wise correlations".
+Source: Snyder et al. 2018, "X-vectors", for mean and standard deviation; Stafylakis,
+Rohdin and Burget 2021, "Speaker embeddings by modeling channel-wise correlations".
 """
 
 import numpy as np

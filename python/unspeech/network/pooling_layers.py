@@ -50,13 +50,13 @@ class Statistics(layers.Layer):
     def call(self, outputs: tf.Tensor) -> tf.Tensor:
         parts = []
         if {"mean", "deviation"} & set(self._names):
-            share = 1.0 / tf.cast(tf.shape(outputs)[1], outputs.dtype)
-            mean, deviation = moments(outputs, share)
+            weight = 1.0 / tf.cast(tf.shape(outputs)[1], outputs.dtype)
+            mean, deviation = moments(outputs, weight)
             parts += [mean] * ("mean" in self._names) + [deviation] * ("deviation" in self._names)
         if "difference" in self._names:
             changes = outputs[:, 1:] - outputs[:, :-1]
-            share = 1.0 / tf.cast(tf.maximum(tf.shape(changes)[1], 1), outputs.dtype)
-            parts.append(moments(changes, share)[1])
+            weight = 1.0 / tf.cast(tf.maximum(tf.shape(changes)[1], 1), outputs.dtype)
+            parts.append(moments(changes, weight)[1])
         if "correlation" in self._names:
             parts.append(self._correlations(outputs))
         return tf.concat(parts, axis=-1)
@@ -72,7 +72,7 @@ class Statistics(layers.Layer):
 
 
 class AttentiveStatistics(layers.Layer):
-    """Mean and deviation weighted by a softmax over time; other statistics as `Statistics`.
+    """Mean and standard deviation weighted by a softmax over time; the others as `Statistics`.
 
     (windows, outputs, 2 * channels), of which the second half are what the softmax takes, to
     (windows, width).
@@ -169,7 +169,7 @@ class WithFeatures(layers.Layer):
 
 
 def moments(values: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weighted mean and deviation over time, each (windows, channels)."""
+    """Weighted mean and standard deviation over time, each (windows, channels)."""
     mean = tf.reduce_sum(weights * values, axis=1)
     variance = tf.reduce_sum(weights * tf.square(values - mean[:, None]), axis=1)
     return mean, tf.sqrt(variance + VARIANCE_FLOOR)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def share(batch: tf.Tensor) -> tf.Tensor:
+def own_part(batch: tf.Tensor) -> tf.Tensor:
     """This replica's part of the first axis of something that all replicas hold."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
@@ -14,7 +14,7 @@ def share(batch: tf.Tensor) -> tf.Tensor:
 
 
 def gather(part: tf.Tensor) -> tf.Tensor:
-    """The parts of all replicas one after the other: what `share` has taken apart."""
+    """The parts of all replicas one after the other: what `own_part` has taken apart."""
     context = tf.distribute.get_replica_context()
     count = context.num_replicas_in_sync
     if count == 1:
@@ -30,7 +30,7 @@ def dropout(features: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """
     count = tf.distribute.get_replica_context().num_replicas_in_sync
     whole = tf.ones([features.shape[0] * count, *features.shape[1:]])
-    kept = share(tf.nn.experimental.stateless_dropout(whole, rate, seed=seed))
+    kept = own_part(tf.nn.experimental.stateless_dropout(whole, rate, seed=seed))
     return features * tf.cast(kept, features.dtype)
 
 

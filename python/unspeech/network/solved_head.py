@@ -53,7 +53,7 @@ class SolvedHead:
         return cls(**{**arrays, "limit": float(arrays["limit"])})
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Scale (…, dim) vectors to unit length, float32; one without a direction stays zero."""
     vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)

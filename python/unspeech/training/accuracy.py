@@ -30,7 +30,7 @@ def sampled_accuracy(
         spk2utt: draw negative pairs within the speakers of this file, or "".
         ali_ctm: CTM file whose units are the windows, or "".
     Returns:
-        (batches,) float32, share of right answers in each; and that of the best answer that does
+        (batches,) float32, fraction of right answers in each; and that of the best answer that does
         not look at the windows.
     Raises:
         UnspeechError: when there are too few utterances, or the model does not score pairs.
@@ -59,7 +59,7 @@ def sampled_accuracy(
 
     drawn = (sampler.batch(step, size) for step in range(batches))
     accuracies = np.array([accuracy(b.windows, b.negatives, b.groups) for b in drawn])
-    return accuracies, objective.guessed(config)[0]
+    return accuracies, objective.chance(config)[0]
 
 
 def _drawn_as(config: Config, seed: int, spk2utt: str, ali_ctm: str) -> Config:

@@ -55,8 +55,8 @@ class _Random:
         """From low to high - 1."""
         return tf.random.stateless_uniform(shape, self._next(), low, high, tf.int32)
 
-    def normal(self, shape, deviation=1.0) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, self._next(), stddev=deviation)
+    def normal(self, shape, standard_deviation=1.0) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, self._next(), stddev=standard_deviation)
 
 
 def _each_window(windows: tf.Tensor) -> list[int]:
@@ -82,10 +82,10 @@ def warp_table(factor: float, bands: int) -> np.ndarray:
     hertz = 700 * np.expm1(centres / 1127) * factor
     source = np.clip((_mel(hertz) - low) / width - 1, 0, bands - 1)
     lower = np.minimum(source.astype(int), bands - 2)
-    share = source - lower
+    weight = source - lower
     table = np.zeros((bands, bands), np.float32)
-    table[lower, np.arange(bands)] = 1 - share
-    table[lower + 1, np.arange(bands)] += share
+    table[lower, np.arange(bands)] = 1 - weight
+    table[lower + 1, np.arange(bands)] += weight
     return table
 
 
@@ -94,7 +94,7 @@ def _mel(hertz: np.ndarray) -> np.ndarray:
 
 
 def _reverb(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
-    """Give a share `strength` of the windows a room's exponential tail, in the power domain."""
+    """Give a fraction `strength` of the windows a room's exponential tail, in the power domain."""
     frames, each = windows.shape[2], _each_window(windows)
     level = tf.where(random.uniform(each) < strength, random.uniform(each, 0.02, 0.3), 0.0)
     frames_to_decay = random.uniform(each, 1.0, 12.0)
@@ -117,7 +117,7 @@ def _smooth(windows: tf.Tensor, deviation: float, random: _Random) -> tf.Tensor:
 
 
 def _noise(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
-    """Give a share `strength` of the windows a noise floor of some colour, 30 to 70 dB down."""
+    """Give a fraction `strength` of the windows a noise floor of some colour, 30 to 70 dB down."""
     each = _each_window(windows)
     peak = tf.reduce_max(windows, axis=[2, 3], keepdims=True)
     level = peak - random.uniform(each, 7.0, 16.0) + _smooth(windows, 1.0, random)
@@ -137,7 +137,7 @@ def _gain(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
 
 
 def _band(windows: tf.Tensor, strength: float, random: _Random) -> tf.Tensor:
-    """Limit a share `strength` of the windows to a band, as a telephone does."""
+    """Limit a fraction `strength` of the windows to a band, as a telephone does."""
     bands, each = windows.shape[-1], _each_window(windows)
     band = tf.range(bands)
     lowest = random.integers(each, 0, bands // 8 + 1)

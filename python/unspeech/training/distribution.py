@@ -1,7 +1,7 @@
 """Training on several GPUs of a host and on several hosts: all share the batch of a step.
 
 A replica is the model on one device; all hold the same weights. Each draws the whole batch of a
-step, as the drawing depends on the seed and the step alone, embeds its share of the windows, and
+step, as the drawing depends on the seed and the step alone, embeds its part of the windows, and
 gathers the embeddings of all, since pairs join windows of the whole batch. So every replica
 computes the same loss L of the whole batch. The gradient of a gathered embedding is the sum of what
 all replicas derive for it, so the mean over replicas of their gradients is that of L, for weights

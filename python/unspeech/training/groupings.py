@@ -1,4 +1,4 @@
-"""Which utterances share a recording, a speaker or a voice, and which are held out."""
+"""Which utterances share a recording, a speaker or a context, and which are held out."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ def units_of(
     return units
 
 
-def voices_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
+def groups_of(utterances: list[str], data: str | Path, config: Config) -> list[str] | None:
     """What each utterance shares its context with, by `context_sampling`; None for adjacent.
 
     With speakers, an utterance that `pseudo_utt2spk` does not name has none: "".
@@ -63,11 +63,11 @@ def speakers_of_spk2utt(utterances: list[str], path: str) -> list[str]:
 def groupings_of(
     corpus: Corpus, data: str | Path, config: Config
 ) -> tuple[list[str] | None, list[list[Unit]] | None, list[str] | None]:
-    """Speakers, units and voices of each utterance, as `ContextSampler` takes them."""
+    """Speakers, units and groups of each utterance, as `ContextSampler` takes them."""
     return (
         speakers_of_spk2utt(corpus.utterances, config.spk2utt) if config.spk2utt else None,
         units_of(corpus, read_ctm(config.ali_ctm), config.ali_ctm) if config.ali_ctm else None,
-        voices_of(corpus.utterances, data, config),
+        groups_of(corpus.utterances, data, config),
     )
 
 
@@ -76,7 +76,7 @@ def usable_utterances(
     config: Config,
     speakers: list[str] | None = None,
     units: list[list[Unit]] | None = None,
-    voices: list[str] | None = None,
+    groups: list[str] | None = None,
 ) -> np.ndarray:
     """Which utterances hold a target with its contexts, and belong to a frequent speaker.
 
@@ -87,8 +87,8 @@ def usable_utterances(
     else:
         row = config.left_contexts + 1 + config.right_contexts
         usable = np.array([len(own) >= row for own in units])
-    if voices is not None:
-        usable &= np.array([voice != "" for voice in voices])
+    if groups is not None:
+        usable &= np.array([group != "" for group in groups])
     if speakers is not None:
         names, which, counts = np.unique(
             np.where(usable, speakers, ""), return_inverse=True, return_counts=True

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from unspeech.network.config import Config
 from unspeech.network.model import UnspeechModel, load_weights
-from unspeech.network.replicas import gather, share
+from unspeech.network.replicas import gather, own_part
 from unspeech.training.augmentation import augment
 from unspeech.training.distribution import Replicas, apply_gradients, mean_gradients
 from unspeech.training.objectives import Objective, Taught
@@ -81,7 +81,7 @@ class TrainedNetwork:
     def _replica_step(self, windows, negatives, groups, seed):
         if self.config.augmented:
             windows = self._augment(windows, seed)
-        windows = [share(each) for each in windows]
+        windows = [own_part(each) for each in windows]
         taught = self._taught(windows)
         with tf.GradientTape() as tape:
             embeddings = map(gather, self.model.embed_batch(*windows, dropout_seed=seed))

@@ -40,7 +40,7 @@ class Outcome:
 
     Attributes:
         loss: () float32.
-        accuracy: () float32, share of right answers.
+        accuracy: () float32, fraction of right answers.
         examples: (examples, 2) int32, the right answer and the one given, of the first draws.
     """
 
@@ -178,14 +178,14 @@ def _outcome(losses, right: tf.Tensor, given: tf.Tensor) -> Outcome:
     return Outcome(tf.reduce_mean(losses), accuracy, answers[:EXAMPLES])
 
 
-def _guess_class(config: Config) -> tuple[float, float]:
-    share = max(config.contexts, config.negative_samples) / (
+def _chance_of_class(config: Config) -> tuple[float, float]:
+    fraction = max(config.contexts, config.negative_samples) / (
         config.contexts + config.negative_samples
     )
-    return share, -sum(p * math.log(p) for p in (share, 1 - share) if p)
+    return fraction, -sum(p * math.log(p) for p in (fraction, 1 - fraction) if p)
 
 
-def _guess_one_of(count: int) -> tuple[float, float]:
+def _chance_of_one(count: int) -> tuple[float, float]:
     return 1 / count, math.log(count)
 
 
@@ -195,14 +195,14 @@ class Objective:
 
     Attributes:
         outcome: of (model, targets, contexts, negatives, groups, taught).
-        guessed: accuracy and loss of the best answer that does not look at the windows.
+        chance: accuracy and loss of the best answer that does not look at the windows.
         pairs: how many positive and negative pairs a step has.
         has_teacher: whether `taught` is needed.
         has_negatives: whether it needs draws of two groups.
     """
 
     outcome: Callable[..., Outcome]
-    guessed: Callable[[Config], tuple[float, float]]
+    chance: Callable[[Config], tuple[float, float]]
     pairs: Callable[[Config], int]
     has_teacher: bool = False
     has_negatives: bool = True
@@ -211,17 +211,17 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     "logistic": Objective(
         logistic,
-        _guess_class,
+        _chance_of_class,
         lambda config: config.batch_size * (config.contexts + config.negative_samples),
     ),
     "infonce": Objective(
         infonce,
-        lambda config: _guess_one_of(config.batch_size),
+        lambda config: _chance_of_one(config.batch_size),
         lambda config: config.contexts * config.batch_size**2,
     ),
     "dino": Objective(
         dino,
-        lambda config: _guess_one_of(config.prototypes),
+        lambda config: _chance_of_one(config.prototypes),
         lambda config: config.batch_size * config.contexts,
         has_teacher=True,
         has_negatives=False,

@@ -31,7 +31,7 @@ class Batch:
             and one that is embedded as a context, a row of `contexts` seen as (batch * contexts,
             …); never both of the same draw, nor of two draws of one group where there is another.
         groups: (batch,) int32, alike for draws that share their context, so that no window of one
-            is a negative of another's: of one utterance, or of one voice where there are voices.
+            is a negative of another's: of one utterance, or of one group where they are given.
     """
 
     targets: np.ndarray
@@ -67,7 +67,7 @@ class ContextSampler:
     join draws of one speaker. With `units`, windows are consecutive units of an alignment.
 
     Attributes:
-        groups: how many there are that draws can be of, see `Batch`.
+        group_count: how many groups there are that draws can be of, see `Batch`.
 
     Args:
         corpus: features.
@@ -77,9 +77,9 @@ class ContextSampler:
             differ.
         speakers: the speaker of each utterance of the corpus, or None.
         units: units of each utterance of the corpus, or None.
-        voices: what each utterance of the corpus shares its context with, or None: with them,
-            contexts are windows from anywhere in the utterances of the target's voice, from
-            others than its own where there are any, and no voice is drawn twice for a batch where
+        groups: what each utterance of the corpus shares its context with, or None: with them,
+            contexts are windows from anywhere in the utterances of the target's group, from
+            others than its own where there are any, and no group is drawn twice for a batch where
             there are enough.
     """
 
@@ -91,21 +91,21 @@ class ContextSampler:
         stream: int,
         speakers: list[str] | None = None,
         units: list[list[Unit]] | None = None,
-        voices: list[str] | None = None,
+        groups: list[str] | None = None,
     ) -> None:
         self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
         self._lengths = corpus.lengths
         self._units = units
         self._speakers = _by_name(indices, speakers)
-        self._voices = _by_name(indices, voices)
-        self.groups = len(self._voices) or len(indices)
+        self._groups = _by_name(indices, groups)
+        self.group_count = len(self._groups) or len(indices)
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
         size = size or self._config.batch_size
         rng = np.random.default_rng((self._config.seed, self._stream, step))
-        if self._voices:
-            groups = choose(rng, len(self._voices), size)
+        if self._groups:
+            groups = choose(rng, len(self._groups), size)
             windows = self._cut_anywhere(rng, groups)
         else:
             groups = self._draw_utterances(rng, size)
@@ -162,9 +162,9 @@ class ContextSampler:
 
     def _cut_anywhere(self, rng: np.random.Generator, groups: np.ndarray) -> tuple:
         config, size = self._config, len(groups)
-        voices = [self._voices[i] for i in groups]
+        members = [self._groups[i] for i in groups]
         count = 1 + config.contexts
-        utterances = np.stack([np.resize(rng.permutation(voice), count) for voice in voices])
+        utterances = np.stack([np.resize(rng.permutation(own), count) for own in members])
         lengths = [config.window_length] + [config.window_neg_length] * config.contexts
         begins = rng.integers(self._lengths[utterances] - np.array(lengths) + 1)
         targets = self._corpus.windows(utterances[:, 0], begins[:, 0], lengths[0])

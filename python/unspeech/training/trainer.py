@@ -27,8 +27,8 @@ from unspeech.training.objectives import OBJECTIVES
 from unspeech.training.pipeline import dataset
 from unspeech.training.sampling import HELDOUT_STREAM, TRAIN_STREAM, Batch, ContextSampler
 
-WARMUP = 0.05  # share of the steps in which a cosine schedule rises
-LEAST_RATE = 0.01  # where it ends, as a share of learn_rate
+WARMUP = 0.05  # fraction of the steps in which a cosine schedule rises
+LEAST_RATE = 0.01  # where it ends, as a fraction of learn_rate
 HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
 
 
@@ -43,7 +43,7 @@ class Trainer:
         replicas: the devices to train on.
         speakers: the speaker of each utterance, to draw negative pairs within, or None.
         units: units of each utterance, to be the windows, or None.
-        voices: what each utterance shares its context with, or None, see `ContextSampler`.
+        groups: what each utterance shares its context with, or None, see `ContextSampler`.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Trainer:
         replicas: Replicas,
         speakers: list[str] | None = None,
         units: list[list[Unit]] | None = None,
-        voices: list[str] | None = None,
+        groups: list[str] | None = None,
     ) -> None:
         self.config, self.directory, self.replicas = config, directory, replicas
         if config.batch_size % replicas.count:
             raise UnspeechError(
-                f"batch_size {config.batch_size} cannot be shared among {replicas.count} devices; "
+                f"batch_size {config.batch_size} cannot be divided among {replicas.count} devices; "
                 "take a multiple of their number"
             )
         if config.jit_compile and replicas.count > 1:
@@ -70,13 +70,13 @@ class Trainer:
             raise UnspeechError(
                 f"objective: there is no '{config.objective}'; there are: {', '.join(OBJECTIVES)}"
             )
-        usable = usable_utterances(corpus, config, speakers, units, voices)
+        usable = usable_utterances(corpus, config, speakers, units, groups)
         self.unused = np.flatnonzero(~usable)
         train, heldout = split_heldout(usable, recordings, config)
         self.train_count = len(train)
         self.heldout_count = 0 if heldout is train else len(heldout)
-        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units, voices)
-        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units, voices)
+        self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units, groups)
+        sampler = ContextSampler(corpus, heldout, config, HELDOUT_STREAM, speakers, units, groups)
         self._check_groups(self.sampler, "to train on")
         self._check_groups(sampler, "held out")
         self.heldout_batches = self._heldout(sampler)
@@ -96,13 +96,13 @@ class Trainer:
         )
 
     def _check_groups(self, sampler: ContextSampler, what: str) -> None:
-        """Refuse speech of one voice where the windows of other voices are the negatives.
+        """Refuse speech of one group where the windows of other groups are the negatives.
 
         With adjacent contexts and `logistic` they may be windows of the same utterance from
         elsewhere, as in the original.
         """
         adjacent = self.config.context_sampling == "adjacent"
-        if sampler.groups > 1 or not self.objective.has_negatives:
+        if sampler.group_count > 1 or not self.objective.has_negatives:
             return
         if not (adjacent and self.config.objective == "logistic"):
             kind = "utterance" if adjacent else self.config.context_sampling
@@ -115,7 +115,7 @@ class Trainer:
     def _heldout(self, sampler: ContextSampler) -> list[Batch]:
         size = self.config.batch_size
         if not self.config.spk2utt:
-            size = max(2, min(size, sampler.groups))  # so that none is in a batch twice
+            size = max(2, min(size, sampler.group_count))  # so that none is in a batch twice
         return [sampler.batch(i, size) for i in range(-(-HELDOUT_TARGETS // size))]
 
     def heldout_scores(self) -> tuple[float, float, np.ndarray]:
@@ -141,7 +141,7 @@ class Trainer:
         log = TrainLog(self.directory, int(self.step)) if self.replicas.is_chief else None
         limit = np.inf if max_minutes is None else 60 * max_minutes
         config = self.config
-        guessed_accuracy, guessed_loss = self.objective.guessed(config)
+        chance_accuracy, chance_loss = self.objective.chance(config)
         sums = np.zeros(2)
         waited, steps, began = 0.0, 0, time.monotonic()
         batches = iter(dataset(self.sampler, config, int(self.step) + 1))
@@ -192,8 +192,8 @@ class Trainer:
                         seconds=round(float(self.seconds), 3),
                         loss=sums[0] / steps,
                         accuracy=sums[1] / steps,
-                        majority_accuracy=guessed_accuracy,
-                        chance_loss=guessed_loss,
+                        majority_accuracy=chance_accuracy,
+                        chance_loss=chance_loss,
                         heldout_loss=heldout_loss,
                         heldout_accuracy=heldout_accuracy,
                         best=best,
@@ -229,7 +229,7 @@ def learn_rate(config: Config, step: int, done: float) -> float:
 
     Args:
         step: from 1.
-        done: share of training that is over, by steps or by time, whichever is more.
+        done: fraction of training that is over, by steps or by time, whichever is more.
     """
     if config.learn_rate_schedule == "constant":
         return config.learn_rate
