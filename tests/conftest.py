@@ -10,21 +10,44 @@ from helpers.programs import call
 
 # Modules that take longest, so that no worker is left alone with one of them at the end.
 LONGEST = ["test_recipe", "test_encoders", "test_import_tf1", "test_run", "test_train"]
+# Modules that --quick runs: what needs no trained network, no shell and no other program for long.
+QUICK = [
+    "test_layers",
+    "test_features",
+    "test_audio",
+    "test_corpus",
+    "test_pooling",
+    "test_sampling",
+    "test_head",
+    "test_statistics_model",
+    "test_cluster",
+    "test_clustered_data",
+    "test_evaluate",
+    "faults.test_archives",
+    "faults.test_tables",
+    "faults.test_options",
+]
 
 
 def pytest_addoption(parser) -> None:
     parser.addoption("--all", action="store_true", help="run tests that take long, too")
+    parser.addoption("--quick", action="store_true", help="run some in under a minute")
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Put the longest modules first; leave out what takes long, unless it is asked for."""
+    """Put the longest modules first; leave out what is not asked for."""
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.module.__name__, len(rank)))
     if config.getoption("--all"):
         return
-    takes_long = [item for item in items if item.get_closest_marker("takes_long")]
-    items[:] = [item for item in items if item not in takes_long]
-    config.hook.pytest_deselected(items=takes_long)
+    quick = config.getoption("--quick")
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("takes_long") or (quick and item.module.__name__ not in QUICK)
+    ]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
