@@ -6,7 +6,7 @@ import kaldiio
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.data import assert_close, voices, write_features
+from helpers.data import assert_close, noise, voices, write_features
 from helpers.models import tiny_options
 from helpers.programs import call, call_fails
 
@@ -14,10 +14,6 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.embedder import Embedder
 from unspeech.embedding.rows import RowOptions, unit_mean
 from unspeech.network.model import load_model
-
-
-def noise(frames: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(12, 2, size=(frames, 40)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -3,34 +3,24 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from io import StringIO
 
 import kaldi_native_io
-import kaldiio
 import numpy as np
 import pytest
-from helpers.data import assert_close, voices, write_features
+from helpers.data import LENGTHS, assert_close, noise, voices, write_features
 from helpers.programs import call, call_fails
-from helpers.shell import STEPS, run
+from helpers.shell import run
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.embedder import Embedder
 from unspeech.embedding.online import OnlineEmbedder
-from unspeech.embedding.rows import RowOptions, RunningMean, averaged, load_scale, rows_id
+from unspeech.embedding.rows import RowOptions, averaged, load_scale, rows_id
 from unspeech.embedding.streams import read_text_frames
-from unspeech.kaldi.archives import ArkWriter, iterate_arrays
-from unspeech.kaldi.speakers import split_speakers
-from unspeech.kaldi.tables import read_table, write_table
+from unspeech.kaldi.archives import iterate_arrays
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
-
-LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16
-
-
-def noise(frames: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(12, 2, size=(frames, 40)).astype(np.float32)
 
 
 def rows_of(model, features, scale=None, **options):
@@ -295,184 +285,3 @@ def test_kaldi_refuses_rows_of_another_scale(tiny_model, kaldi, tmp_path):
         )  # fmt: skip
         assert check.returncode == status, check.stderr
     assert "do not match" in check.stderr
-
-
-def test_running_mean_goes_on_within_a_speaker():
-    rng = np.random.default_rng(0)
-    rows = {name: rng.normal(size=(n, 3)) for name, n in {"a1": 4, "b1": 2, "a2": 3}.items()}
-    spk2utt = {"a": "a1 a2", "b": "b1"}
-    options = RowOptions(average="running", genfeat_stride=10, max_remembered_frames=1000)
-    means = dict(averaged(rows.items(), options, 100, spk2utt))
-    both = np.concatenate([rows["a1"], rows["a2"]])
-    expected = [both[: i + 1].mean(axis=0) for i in range(7)]
-    assert_close(means["a1"], expected[:4])
-    assert_close(means["a2"], expected[4:])
-    assert_close(means["b1"][1], rows["b1"].mean(axis=0))
-    backwards = dict(averaged(list(rows.items())[::-1], options, 100, spk2utt))
-    for name, mean in means.items():
-        np.testing.assert_array_equal(backwards[name], mean)  # spk2utt says what comes first
-
-    forgetful = RunningMean(remembered=2)
-    forgetful.add(rows["a1"])
-    forgetful.end_utterance()
-    first = forgetful.add(rows["a2"])[0]
-    expected = (2 * rows["a1"].mean(axis=0) + rows["a2"][0]) / 3
-    assert_close(first, expected)
-
-
-def test_constants_of_utterances_and_speakers():
-    rng = np.random.default_rng(0)
-    rows = {name: rng.normal(size=(n, 3)) for name, n in {"a1": 4, "b1": 2, "a2": 3}.items()}
-    spk2utt = {"a": "a1 a2 without-features", "b": "b1"}
-    speakers = dict(averaged(rows.items(), RowOptions(average="speaker"), 100, spk2utt))
-    of_a = np.concatenate([rows["a1"], rows["a2"]]).mean(axis=0)
-    assert_close(speakers["a1"], np.tile(of_a, (4, 1)))
-    assert_close(speakers["a2"], np.tile(of_a, (3, 1)))
-    utterances = dict(averaged(rows.items(), RowOptions(average="utterance"), 100, spk2utt))
-    for name, own in rows.items():
-        np.testing.assert_allclose(utterances[name], np.tile(own.mean(axis=0), (len(own), 1)))
-
-
-UTT2SPK = {
-    f"{speaker}-u{number:02}": speaker
-    for speaker, count in {"c": 1, "a": 21, "b": 4}.items()
-    for number in range(count)
-}
-
-
-def test_speakers_are_cut_as_kaldi_cuts_them(kaldi):
-    script = kaldi / "egs/wsj/s5/utils/data/internal/modify_speaker_info.py"
-    lines = "".join(f"{utterance} {speaker}\n" for utterance, speaker in UTT2SPK.items())
-    for most in (1, 2, 7):
-        command = [sys.executable, script, f"--utts-per-spk-max={most}", "--seconds-per-spk-max=-1"]
-        theirs = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-        ours = split_speakers(UTT2SPK, most)
-        assert theirs.stdout.splitlines() == [f"{u} {s}" for s, own in ours.items() for u in own]
-
-
-@pytest.mark.parametrize("nj", [1, 2, 3, 50])
-def test_jobs_hold_whole_speakers(tmp_path, nj, capsys):
-    write_table(tmp_path / "utt2spk", UTT2SPK)
-    feats = {u: f"f.ark:{i}" for i, u in enumerate(UTT2SPK) if u != "a-u03"}
-    write_table(tmp_path / "feats.scp", feats)
-    options = ["--feats", tmp_path / "feats.scp", "--utt2spk", tmp_path / "utt2spk"]
-    call("speakers", *options, "--nj", nj, "--utts-per-spk-max", 2, "--out", tmp_path / "split")
-    jobs = int(capsys.readouterr().out)
-    assert jobs == min(nj, 14)
-    found = {}
-    for job in range(1, jobs + 1):
-        own = read_table(tmp_path / f"split/feats.{job}.scp")
-        spk2utt = read_table(tmp_path / f"split/feats.{job}.spk2utt")
-        assert list(own) == [u for names in spk2utt.values() for u in names.split()]
-        found |= own
-    assert found == feats
-    message = call_fails(
-        "speakers", *options, "--nj", 1, "--utts-per-spk-max", 0, "--out", tmp_path
-    )
-    assert "--utts-per-spk-max: takes an integer, at least 1, or -1, not '0'" in message
-
-
-def compressed(path, matrices):
-    with ArkWriter(path, compress=True) as writer:
-        for name, matrix in matrices.items():
-            writer.write(name, matrix)
-    return path
-
-
-def test_compressed_archives_are_kaldis(tmp_path):
-    rng = np.random.default_rng(0)
-    matrices = {f"u{n}": rng.normal(size=(n, 8)).astype(np.float32) for n in (1, 4, 8, 9, 300)}
-    matrices["constant"] = np.full((20, 8), 0.5, np.float32)
-    ours = compressed(tmp_path / "ours.ark", matrices)
-    theirs = tmp_path / "theirs.ark"
-    automatic = kaldi_native_io.CompressionMethod.kAutomaticMethod
-    with kaldi_native_io.CompressedMatrixWriter(f"ark:{theirs}") as writer:
-        for name, matrix in matrices.items():
-            writer.write(name, matrix, automatic)
-    data = ours.read_bytes()
-    assert len(data) == theirs.stat().st_size
-    assert data.count(b"\0BCM2 ") == 3, "matrices of up to 8 rows"
-    assert data.count(b"\0BCM ") == 3
-    with (
-        kaldi_native_io.SequentialFloatMatrixReader(f"ark:{ours}") as one,
-        kaldi_native_io.SequentialFloatMatrixReader(f"ark:{theirs}") as two,
-    ):
-        for (name, own), (_, other) in zip(one, two, strict=True):
-            np.testing.assert_allclose(own, other, atol=0.03)
-            np.testing.assert_allclose(own, matrices[name], atol=0.06)
-    for name, own in iterate_arrays(ours):
-        np.testing.assert_allclose(own, matrices[name], atol=0.06)
-
-
-@pytest.mark.parametrize(
-    ("compress", "causal", "average"),
-    [("kaldi_bin", "false", "none"), ("kaldi_compressed", "true", "running")],
-)
-def test_read_by_kaldis_own_code(tiny_model, tmp_path, compress, causal, average):
-    data = write_features(tmp_path / "data", {f"u{n:03}": noise(n) for n in LENGTHS})
-    options = ["--output-feat-format", compress, "--causal", causal, "--average", average]
-    call("embed", *options, "--feats", data / "feats.scp", "--model", tiny_model, "--period", 7,
-         "--ark", tmp_path / "iv.ark")  # fmt: skip
-    with kaldi_native_io.SequentialFloatMatrixReader(f"scp:{tmp_path}/iv.scp") as reader:
-        shapes = {name: rows.shape for name, rows in reader}
-    assert shapes == {f"u{n:03}": (-(-n // 7), 8) for n in LENGTHS}
-    assert (tmp_path / "ivector_period").read_text() == "7\n"
-    if not shutil.which("feat-to-dim"):
-        pytest.skip("no compiled Kaldi on PATH: not read by its programs")
-    scp = f"scp:{tmp_path}/iv.scp"
-    assert run("feat-to-dim", scp, "-").stdout == "8\n"
-    copied = run("copy-feats", "--compress=true", scp, f"ark:{tmp_path}/copy.ark")
-    assert f"Copied {len(LENGTHS)} feature matrices" in copied.stderr
-    if compress == "kaldi_compressed":
-        assert (tmp_path / "copy.ark").stat().st_size == (tmp_path / "iv.ark").stat().st_size
-
-
-def test_step_with_kaldis_options(tiny_model, tiny_data, tmp_path):
-    out = tmp_path / "iv"
-    options = ["--average", "running", "--utts-per-spk-max", 2, "--compress", "true"]
-    options += ["--causal", "true", "--normalize-rows", "true", "--period", 5]
-    command = [STEPS / "extract.sh", *options, "--nj", 2, tiny_data, tiny_model, out]
-    step = run(*command)
-    assert step.returncode == 0, step.stderr
-    features = kaldiio.load_scp(str(tiny_data / "feats.scp"))
-    rows = dict(iterate_arrays(out / "ivector_online.scp"))
-    assert {name: len(own) for name, own in rows.items()} == {
-        name: -(-len(own) // 5) for name, own in features.items()
-    }
-    assert list(rows) == sorted(features)
-    assert (out / "final.ie.id").read_text() == rows_id(tiny_model, RowOptions(normalize_rows=True))
-    assert (out / "ivector_period").read_text() == "5\n"
-    write_table(tmp_path / "spk2utt", {
-        speaker: " ".join(own)
-        for speaker, own in split_speakers(read_table(tiny_data / "utt2spk"), 2).items()
-    })  # fmt: skip
-    call("embed", "--causal", "--normalize-rows", "--average", "running", "--period", 5,
-         "--spk2utt", tmp_path / "spk2utt", "--feats", tiny_data / "feats.scp",
-         "--model", tiny_model, "--ark", tmp_path / "one.ark")  # fmt: skip
-    for name, own in iterate_arrays(tmp_path / "one.ark"):
-        np.testing.assert_allclose(rows[name], own, atol=0.05)
-
-    assert "complete already" in run(*command).stdout
-    changed = run(*command[:3], *command[5:])
-    assert 'utts_per_spk_max was "2", is "-1"' in changed.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (
-            ["--average", "mean"],
-            "--average takes none or running or utterance or speaker, not 'mean'",
-        ),
-        (["--utts-per-spk-max", "2"], "--utts-per-spk-max is for --average running or speaker"),
-        (["--normalize-rows", "true"], "row_statistics.yaml: no such file; make it with python3"),
-        (["--average", "speaker"], "utt2spk: no such file"),
-    ],
-)
-def test_step_refuses(options, expected, tmp_path):
-    for name in ("final.ie.id", "config.yaml", "feats.scp"):
-        (tmp_path / name).write_text("x y\n")
-    step = run(STEPS / "extract.sh", *options, tmp_path, tmp_path, tmp_path / "iv")
-    assert step.returncode == 1
-    assert expected in step.stderr
-    assert not (tmp_path / "iv").exists()

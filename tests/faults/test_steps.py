@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.data import voices, write_features
-from helpers.shell import ROOT, STEPS, run, run_bash, write_script
+from helpers.shell import ROOT, STEPS, run, run_bash, wait_until, write_script
 
 from unspeech.audio.decoding import wav_bytes
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays
@@ -643,13 +642,6 @@ def test_two_calls_share_the_work_of_one(place):
     both = [subprocess.Popen(command, cwd=place, env=environment) for _ in range(2)]
     assert [process.wait(SLOW) for process in both] == [0, 0]
     assert list(read_table(place / "data/feats.scp")) == ["a-1", "a-2", "b-1"]
-
-
-def wait_until(condition, seconds=30) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
 
 
 def working_step(place: Path) -> tuple[subprocess.Popen, Path]:

@@ -13,6 +13,7 @@ import soundfile
 from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz
+LENGTHS = [1, 2, 9, 10, 11, 15, 16, 17, 45]  # around a period of 10 frames and a window of 16
 
 
 def assert_close(found, expected, operations: int = 200) -> None:
@@ -125,3 +126,7 @@ def write_corpus(corpus: Path, speakers: int, utterances: int) -> Path:
     write_table(corpus / "wav.scp", {u: f"audio/{u}.wav" for u in utt2spk})
     write_table(corpus / "utt2spk", utt2spk)
     return corpus
+
+
+def noise(frames: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(12, 2, size=(frames, 40)).astype(np.float32)

@@ -1,8 +1,12 @@
 """Settings of models that train in seconds, and how the steps make them."""
 
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+
 from helpers.programs import call
+from unspeech.network.solved_head import SolvedHead
 
 TINY = {  # a network
     "embedding_transformation": "BaselineDnn",
@@ -51,3 +55,10 @@ def train_statistics(data: Path, model: Path, **other) -> Path:
     call("train", "--data", data, "--dir", model, *words)
     solve(data, model)
     return model
+
+
+def same_heads(one: SolvedHead, other: SolvedHead, besides: tuple = ()) -> None:
+    for field in fields(SolvedHead):
+        if field.name not in besides:
+            values = getattr(one, field.name), getattr(other, field.name)
+            np.testing.assert_array_equal(*values, err_msg=field.name)

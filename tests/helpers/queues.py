@@ -266,13 +266,6 @@ def _of_place(place: Path) -> list[int]:
     return found
 
 
-def wait_until(condition, seconds=120) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    return condition()
-
-
 def step_of_three_jobs(place: Path, cmd: str, program: str) -> Path:
     """A step of three jobs, each of which runs a line of shell, in a directory of its own."""
     (place / "in.1.scp").write_text("a 1\n")

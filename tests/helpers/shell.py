@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -89,3 +89,11 @@ def copy_checkout(to: Path) -> Path:
 def times_of_files(directory: Path) -> dict[Path, int]:
     files = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> bool:
+    """Wait for what happens soon, on a busy machine too; returns whether it has."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(condition())

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from helpers.data import write_corpus
 from helpers.models import RUN_SETTINGS
-from helpers.queues import check_a_failure_and_what_is_left, slurm, step_of_three_jobs, wait_until
-from helpers.shell import ROOT, STEPS, copy_checkout, run, write_script
+from helpers.queues import check_a_failure_and_what_is_left, slurm, step_of_three_jobs
+from helpers.shell import ROOT, STEPS, copy_checkout, run, wait_until, write_script
 
 RUN_SLURM = STEPS / "lib/run_slurm.py"
 

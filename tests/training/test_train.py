@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
@@ -20,47 +19,8 @@ from unspeech.kaldi.features import load_corpus
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
 from unspeech.training.distribution import join_replicas
-from unspeech.training.objectives import OBJECTIVES, Taught, infonce, logistic
-from unspeech.training.sampling import ContextSampler
+from unspeech.training.objectives import OBJECTIVES, Taught, infonce
 from unspeech.training.trainer import Trainer
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"tied_embeddings_transforms": False, "unit_normalize": True},
-        {"use_dot_combine": False, "tied_final_embeddings_transforms": True},
-        {"negative_samples": 6, "use_weighted_loss_func": True, "unit_normalize_var": False},
-    ],
-)
-def test_loss_equals_the_pair_by_pair_computation(tiny_data, settings):
-    config = make_config(TINY | settings, "test")
-    corpus = load_corpus(tiny_data, 40)
-    batch = ContextSampler(corpus, np.arange(len(corpus.utterances)), config, 0).batch(1)
-    model = UnspeechModel(config)
-    contexts = batch.contexts.reshape(-1, *batch.contexts.shape[2:])
-    count = batch.contexts.shape[1]
-    pairs = [(batch.targets[row // count], row, 1.0) for row in range(len(contexts))]
-    pairs += [(batch.negative_target(i), row, 0.0) for i, row in enumerate(batch.negatives[:, 1])]
-    weight = 6 / 4 if settings.get("use_weighted_loss_func") else 1
-    losses = []
-    for target, row, label in pairs:
-        left = model.embed_targets(target[None]).numpy()[0]
-        right = model.embed_contexts(contexts[row : row + 1]).numpy()[0]
-        if settings.get("unit_normalize"):
-            assert np.linalg.norm(left) == pytest.approx(1, abs=1e-5)
-        if settings.get("use_dot_combine", True):
-            logit = left @ right
-        else:
-            kernel, bias = model.projection.get_weights()
-            logit = ((left - right) @ kernel + bias).item()
-        losses.append((weight if label else 1) * np.log1p(np.exp(-logit if label else logit)))
-    embeddings = model.embed_batch(batch.targets, batch.contexts)
-    outcome = logistic(model, *embeddings, batch.negatives, batch.groups)
-    assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
-    right = [(loss < np.log(2)) for loss in losses] if weight == 1 else None
-    assert right is None or float(outcome.accuracy) == pytest.approx(np.mean(right))
 
 
 def test_training_learns_and_leaves_what_the_contract_names(tiny_model, capsys):
@@ -239,100 +199,6 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
     call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options())
     assert "Going on from step 15" in capsys.readouterr().out
     assert (tmp_path / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--window_length", "many"], "window_length takes an integer, at least 1"),
-        (["--batch_size", "1"], "batch_size takes an integer, at least 2"),
-        (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
-        (["--objective", "none"], "objective: there is no 'none'"),
-        (
-            [
-                "--window_length",
-                "8",
-                "--window_neg_length",
-                "8",
-                "--embedding_transformation",
-                "Vgg16",
-            ],
-            "cannot take windows of 8 frames",
-        ),
-        (["--window_length", "32"], "set tied_embeddings_transforms to false"),
-        (["--dropout_keep_prob", "0"], "dropout_keep_prob takes a finite number, more than 0"),
-        (["--window_length", "64", "--window_neg_length", "64"], "none of 24 recordings has"),
-    ],
-)
-def test_bad_settings(options, expected, tiny_data, tmp_path):
-    command = ["--data", tiny_data, "--dir", tmp_path / "model", *tiny_options(), *options]
-    assert expected in call_fails("train", *command)
-    assert not (tmp_path / "model" / "final.ie.id").exists()
-
-
-def test_bad_config_files(tiny_data, tmp_path):
-    common = ["--data", tiny_data, "--dir", tmp_path / "model"]
-    path = tmp_path / "conf.yaml"
-    assert f"{path}: no such file" in call_fails("train", *common, "--config", path)
-    path.write_text("windowlength: 64\n")
-    message = call_fails("train", *common, "--config", path)
-    assert f"{path}: unknown setting 'windowlength'" in message
-    path.write_text("- 64\n")
-    assert f"{path}: expected lines of" in call_fails("train", *common, "--config", path)
-    path.write_text("a: b: c\n")
-    assert f"{path}: not valid YAML" in call_fails("train", *common, "--config", path)
-
-
-def test_a_setting_without_a_value_is_refused(tiny_data, tmp_path):
-    path = tmp_path / "conf.yaml"
-    path.write_text("spk2utt:\n")
-    command = ["--data", tiny_data, "--dir", tmp_path / "model", "--config", path]
-    assert f"{path}: spk2utt has no value: give one" in call_fails("train", *command)
-
-
-def test_paths_of_any_form_are_recognised_again(tiny_data, tmp_path):
-    data = tmp_path / "of: a corpus # 1"
-    shutil.copytree(tiny_data, data)
-    options = ["--data", data, "--dir", tmp_path / "model", *tiny_options()]
-    for steps in (1, 2):
-        call("train", *options, "--num-steps", steps, "--embedding-transformation", "BaselineDnn")
-    known = yaml.safe_load((tmp_path / "model/trained_on.yaml").read_text())
-    assert known["data"] == str(data)
-    assert known["utterances"] == 24
-
-
-def test_units_shorter_than_a_window_make_a_model(tmp_path):
-    rng = np.random.default_rng(0)
-    features = {f"s{i}-u": rng.normal(size=(12, 40)).astype(np.float32) for i in range(4)}
-    data = write_features(tmp_path / "data", features)
-    units = [f"{u} 1 {k * 0.02:.2f} 0.02 a\n" for u in features for k in range(6)]
-    (tmp_path / "ali.ctm").write_text("".join(units))
-    options = tiny_options(
-        embedding_transformation="Dynamic_LSTM", ali_ctm=tmp_path / "ali.ctm", num_steps=1,
-        rnn_hidden_cells=8,
-    )  # fmt: skip
-    call("train", "--data", data, "--dir", tmp_path / "model", *options)
-    assert (tmp_path / "model/final.ie.id").exists()
-    command = ["--feats", data / "feats.scp", "--model", tmp_path / "model", "--normalize-rows"]
-    message = call_fails("embed", *command, "--ark", tmp_path / "iv.ark")
-    assert "row_statistics.yaml: no such file" in message
-
-
-def test_bad_features(tmp_path):
-    common = ["--dir", tmp_path / "model", *tiny_options()]
-    good = voices(6, 2)
-    cases = {
-        "s1-u0": (np.full((99, 40), np.nan, np.float32), "NaN or infinite value in frame 0"),
-        "s2-u1": (np.ones((99, 39), np.float32), "39 dimensions, the model expects 40"),
-    }
-    for utterance, (features, expected) in cases.items():
-        data = write_features(tmp_path / utterance, good | {utterance: features})
-        message = call_fails("train", "--data", data, *common)
-        assert f"{data}/feats.scp: utterance '{utterance}': " in message
-        assert expected in message
-    assert "feats.scp: no such file; run steps_unspeech/make_fbank.sh" in call_fails(
-        "train", "--data", tmp_path, *common
-    )
 
 
 def pooled_model(**values):
