@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers.programs import call
+from unspeech.network.config_files import make_config
+from unspeech.network.model import UnspeechModel
 from unspeech.network.solved_head import SolvedHead
 
 TINY = {  # a network
@@ -62,3 +64,11 @@ def same_heads(one: SolvedHead, other: SolvedHead, besides: tuple = ()) -> None:
         if field.name not in besides:
             values = getattr(one, field.name), getattr(other, field.name)
             np.testing.assert_array_equal(*values, err_msg=field.name)
+
+
+def pooled_model(**values):
+    return UnspeechModel(make_config(TINY | {
+        "embedding_transformation": "TDNN", "tdnn_channels": 8, "pooled_channels": 8,
+        "left_contexts": 0, "right_contexts": 1, "fc_size": 0, "unit_normalize": True,
+        "window_length": 40, "window_neg_length": 40,
+    } | values, "test"))  # fmt: skip

@@ -2,24 +2,17 @@
 
 import numpy as np
 import pytest
+from helpers.corpora import counting_corpus
 from helpers.models import tiny_options
 from helpers.shell import STEPS, run
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.evaluation.feature_plots import sampled_batch
-from unspeech.kaldi.alignments import Unit, read_ctm
+from unspeech.kaldi.alignments import Unit
 from unspeech.kaldi.copies import recordings_of
-from unspeech.kaldi.corpus import Corpus
 from unspeech.network.config_files import make_config
-from unspeech.training.groupings import groups_of, split_heldout, units_of, usable_utterances
+from unspeech.training.groupings import groups_of, split_heldout, usable_utterances
 from unspeech.training.sampling import ContextSampler
-
-
-def counting_corpus(lengths: list[int]) -> Corpus:
-    """Every frame holds (utterance, position), so that a window says where it comes from."""
-    frames = [np.stack([np.full(n, u), np.arange(n)], axis=1) for u, n in enumerate(lengths)]
-    names = [f"u{u}" for u in range(len(lengths))]
-    return Corpus.in_memory(names, frames)
 
 
 def settings(**values):
@@ -221,20 +214,6 @@ def test_aligned_units_are_the_windows():
                 assert length == ends[position] - starts[position]
                 assert (context[length:] == 0).all()
     assert seen == {2, 3, 4}
-
-
-def test_ctm_is_read_in_frames_and_bad_lines_are_named(tmp_path):
-    ctm = tmp_path / "ali.ctm"
-    ctm.write_text("u0 1 0.00 0.07 SIL\nu0 1 0.07 0.29 a\nu9 1 0.00 0.50 b\n")
-    alignments = read_ctm(ctm)
-    assert alignments["u0"] == [Unit(0, 7, "SIL"), Unit(7, 36, "a")]
-    corpus = counting_corpus([30, 30])
-    assert units_of(corpus, alignments, ctm) == [[Unit(0, 7, "SIL")], []]
-    with pytest.raises(UnspeechError, match="no unit of any utterance, such as 'u0'"):
-        units_of(corpus, {"other": alignments["u0"]}, ctm)
-    ctm.write_text("u0 1 0.00 0.07 SIL\nu0 1 0.07\n")
-    with pytest.raises(UnspeechError, match=r"ali.ctm:2: expected '<utterance> <channel>"):
-        read_ctm(ctm)
 
 
 def test_contexts_come_from_anywhere_in_the_recording():

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from helpers.data import voices, write_features
-from helpers.models import TINY, tiny_options
+from helpers.models import TINY, pooled_model, tiny_options
 from helpers.programs import ROOT, call, call_fails
 from helpers.shell import STEPS, paused, run
 
@@ -19,7 +19,7 @@ from unspeech.kaldi.features import load_corpus
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
 from unspeech.training.distribution import join_replicas
-from unspeech.training.objectives import OBJECTIVES, Taught, infonce
+from unspeech.training.objectives import OBJECTIVES, Taught
 from unspeech.training.trainer import Trainer
 
 
@@ -201,41 +201,6 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
     assert (tmp_path / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
 
 
-def pooled_model(**values):
-    return UnspeechModel(make_config(TINY | {
-        "embedding_transformation": "TDNN", "tdnn_channels": 8, "pooled_channels": 8,
-        "left_contexts": 0, "right_contexts": 1, "fc_size": 0, "unit_normalize": True,
-        "window_length": 40, "window_neg_length": 40,
-    } | values, "test"))  # fmt: skip
-
-
-def test_contrastive_loss_is_that_of_finding_the_partner_both_ways():
-    model = pooled_model(objective="infonce", initial_scale=3.0, margin=0.2)
-    rng = np.random.default_rng(0)
-    targets, contexts = (
-        3 * v / np.linalg.norm(v, axis=-1, keepdims=True)
-        for v in rng.normal(size=(2, 6, 8)).astype(np.float32)
-    )
-    logits = targets @ contexts.T - 9 * 0.2 * np.eye(6)
-    for groups in ([0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 7, 1]):
-        outcome = infonce(
-            model,
-            tf.constant(targets[:, None]),
-            tf.constant(contexts[:, None]),
-            None,
-            tf.constant(groups),
-        )
-        losses, right = [], []
-        for scores in (logits, logits.T):
-            for i in range(6):
-                # Other draws of the target's own voice are neither positive nor negative.
-                others = [scores[i, j] for j in range(6) if groups[j] != groups[i]]
-                losses.append(np.log(np.exp([scores[i, i], *others]).sum()) - scores[i, i])
-                right.append(scores[i, i] > max(others))
-        assert float(outcome.loss) == pytest.approx(np.mean(losses), rel=1e-5)
-        assert float(outcome.accuracy) == pytest.approx(np.mean(right))
-
-
 def test_heldout_batches_hold_no_voice_twice(tiny_data, tmp_path):
     corpus = load_corpus(tiny_data, 40)
     speakers = [name.split("-")[0] for name in corpus.utterances]
@@ -260,21 +225,3 @@ def test_one_recording_is_trained_on_as_the_original_did(tmp_path, capsys):
     call("train", "--data", data, "--dir", tmp_path / "m", *tiny_options(num_steps=5))
     assert "on 1 utterances of 0.00 hours; 0 held out" in capsys.readouterr().out
     assert load_model(tmp_path / "m").config.num_steps == 5
-
-
-@pytest.mark.parametrize("objective", ["infonce", "dino"])
-def test_other_objectives_learn_and_go_on_where_they_were(tiny_data, tmp_path, objective):
-    options = tiny_options(
-        objective=objective, embedding_transformation="TDNN", tdnn_channels=16, pooled_channels=16,
-        context_sampling="recording", left_contexts=0, right_contexts=1, fc_size=0,
-        unit_normalize=True, prototypes=16, augment_warp=0.1, augment_noise=0.5, batch_size=8,
-        window_length=40, window_neg_length=40, normalize_input=True, learn_rate=0.003,
-        weight_decay=0.01, steps_per_checkpoint=10,
-    )  # fmt: skip
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    for directory, steps in ((whole, 20), (halves, 10), (halves, 20)):
-        call("train", "--data", tiny_data, "--dir", directory, *options, "--num-steps", steps)
-    assert (whole / "final.ie.id").read_text() == (halves / "final.ie.id").read_text()
-    lines = [json.loads(line) for line in (whole / "train_log.jsonl").open()]
-    assert lines[1]["loss"] < lines[0]["loss"]
-    assert lines[1]["accuracy"] > lines[0]["majority_accuracy"]
