@@ -1,7 +1,8 @@
 """Jobs by Kaldi's queue.pl, on a real Grid Engine of this machine."""
 
 import pytest
-from helpers.queues import check_a_failure_and_what_is_left, grid_engine
+from helpers.jobs import check_a_failure_and_what_is_left
+from helpers.queues import grid_engine
 from helpers.shell import ROOT
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.data import write_corpus
+from helpers.jobs import check_a_failure_and_what_is_left, step_of_three_jobs
 from helpers.models import RUN_SETTINGS
-from helpers.queues import check_a_failure_and_what_is_left, slurm, step_of_three_jobs
+from helpers.queues import slurm
 from helpers.shell import ROOT, STEPS, copy_checkout, run, wait_until, write_script
 
 RUN_SLURM = STEPS / "lib/run_slurm.py"
