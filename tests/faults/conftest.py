@@ -1,10 +1,12 @@
-"""A place to call steps in: data, features, vectors, a clustering, what looks like a model."""
+"""A place to call steps in, and a small trained model to be damaged."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from helpers.damage import train
 from helpers.data import voices, write_features
+from helpers.programs import call
 from helpers.step_calls import write_audio, write_vectors
 
 from unspeech.kaldi.tables import read_table, write_table
@@ -41,3 +43,20 @@ def place(template, tmp_path) -> Path:
     for table in [*place.rglob("*.scp")]:
         table.write_text(table.read_text().replace(str(template), str(place)))
     return place
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_features(tmp_path_factory.mktemp("data"), voices(speakers=3, utterances=3))
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("exp") / "model"
+    call("train", *train(data, directory))
+    return directory
+
+
+@pytest.fixture
+def model(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "model")
