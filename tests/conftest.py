@@ -11,22 +11,12 @@ from helpers.programs import call
 # Modules that take longest, so that no worker is left alone with one of them at the end.
 LONGEST = ["test_recipe", "test_encoders", "test_import_tf1", "test_run", "test_train"]
 # Modules that --quick runs: what needs no trained network, no shell and no other program for long.
-QUICK = [
-    "test_layers",
-    "test_features",
-    "test_audio",
-    "test_corpus",
-    "test_pooling",
-    "test_sampling",
-    "test_head",
-    "test_statistics_model",
-    "test_cluster",
-    "test_clustered_data",
-    "test_evaluate",
-    "faults.test_archives",
-    "faults.test_tables",
-    "faults.test_options",
-]
+QUICK = {
+    *("test_layers", "test_features", "test_feature_cache", "test_alignments", "test_audio"),
+    *("test_fbank", "test_corpus", "test_pooling", "test_sampling", "test_head", "test_averages"),
+    *("test_statistics_model", "test_cluster", "test_clustered_data", "test_scores"),
+    *("faults.test_archives", "faults.test_tables"),
+}
 
 
 def pytest_addoption(parser) -> None:

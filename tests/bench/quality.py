@@ -23,6 +23,8 @@ goes on where it was. `ari` counts the speakers that cluster.sh gives, `ari_alon
 one. `train_seconds` is the time of train.sh, features being there, since it was last started;
 `load` how many processes wanted the processors. The training of a model without a network has
 nothing random: its seeds are those of clustering. At the end the tables of all results are printed.
+
+Longer than other files, as one class takes a row from its corpora to its line of the table.
 """
 
 import argparse
