@@ -4,16 +4,7 @@
     python3 -m unspeech.neighbours search --graph exp/clusters/graph --job 1 --jobs 4
 
 The first command prepares what all jobs of the second share; `unspeech.cluster` does alone what
-is missing. The folder holds:
-    vectors.npy, utterances   the vectors, memory-mapped, and their names
-    centroids.npy             of the inverted lists: a vector is in that of its nearest centroid
-    cells.npy                 the lists nearest to each utterance
-    by_cell.npy, members.npy  the vectors in the order of their lists, and their numbers
-    neighbours.<block>.npz    nearest neighbours of a block of utterances
-    links.npz                 nearest connections between the graph's components, see `links`
-    <phase>.json              what the phase's files were made from; written last
-Every search runs on chunks of fixed size, each in one thread, so that the graph is the same for
-any number of threads and jobs.
+is missing. What the folder holds is listed in `clustering/graph.py`.
 """
 
 from pathlib import Path
