@@ -45,122 +45,13 @@ overwrite=false    # make the outputs of these stages again, even if they were m
 
 . parse_options.sh
 [ $# -eq 0 ] || usage
-. "$UNSPEECH_ROOT/local/recipe.sh"
+. "$UNSPEECH_ROOT/local/recipe.sh"     # the Kaldi recipe beside, if any
 config=${config:-$UNSPEECH_ROOT/conf/statistics.yaml}
-
-# The name that a corpus has in this run.
-name_of() {
-  local name
-  name=$(basename "$(realpath -m "$1")")
-  echo "${name//[^A-Za-z0-9._-]/_}"
-}
-
-# Whether same-speaker and different-speaker pairs can be formed.
-labelled() {
-  awk '{ if (!($2 in count)) speakers++; if (count[$2]++) same = 1 }
-    END { exit !(speakers > 1 && same) }' "$1"
-}
-
-# Where the i-vectors of a corpus are.
-ivectors_of() {
-  if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
-}
-
-# The data directories of a corpus that are to have clusters as speakers, a line each. In a recipe
-# they are its own, with its features; of training speech that with copies and that without.
-sources_of() {
-  local name found=()
-  if [ -n "$recipe" ]; then
-    for name in "$1" $([ "$1" != "$train_data" ] || echo "$train_set"); do
-      [ ! -s "data/$name/feats.scp" ] || found+=("data/$name")
-    done
-  fi
-  printf '%s\n' "${found[@]:-$dir/data/$1}"
-}
-
-train=demo
-[ -z "$corpus" ] || train=$(name_of "$corpus")
-dir=${dir:-exp/$train}
-declare -A joined=() source_of=([$train]=${corpus:+$(realpath -m "$corpus")})
-names=("$train")
-IFS=, read -ra evals <<< "$eval_corpus"
-for each in "${evals[@]}"; do
-  seconds=0
-  if [[ $each =~ ^(.+):([^/:]*)$ && ! -e $each ]]; then
-    each=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]}
-    check_option --eval-corpus "$seconds" 1 "[number > 0]"
-  fi
-  name=$(name_of "$each")
-  [ -z "${source_of[$name]+set}" ] || die "two corpora are called '$name': rename a folder"
-  source_of[$name]=$(realpath -m "$each") joined[$name]=$seconds
-  names+=("$name")
-done
-
-for name in "${names[@]}"; do
-  [ -z "${source_of[${name}_clustered]+set}" ] ||
-    die "a corpus is called '${name}_clustered', as the clustered one of '$name': rename its folder"
-done
-
-train_data=$train
-if $speed_perturb; then
-  train_data=${train}_sp
-  [ -z "${source_of[$train_data]+set}" ] || die "a corpus is called '$train_data': rename its folder"
-fi
-
-extracted=("${names[@]}") scored=("${names[@]}") labels=utt2spk
-clustered=("${names[@]}")
-if [ -n "$recipe" ]; then
-  # Its networks are trained on all copies of the training speech; these need no scores.
-  scored=("${names[@]:1}")
-  extracted=("$train_data" "${scored[@]}")
-  clustered=("${extracted[@]}")
-  labels=utt2person
-fi
-
-require_files "$config"
-keep_apart "$dir" "${source_of[@]}"
-said=$(mkdir -p "$dir/log" 2>&1) || die "$said; give another --dir"
-lock_dir "$dir/.lock" "$dir"
-
-if [ -n "$model" ]; then
-  [ -z "$recipe" ] || die "--model is not for recipes: their network learns from their own speech"
-  model=$(model_of "$model")
-  require_files "$model/final.ie.id" "$model/config.yaml"
-  config=$model/config.yaml
-  model=$(realpath "$model")
-fi
-settings="corpus ${source_of[$train]:-demo}
-config $(basename "$config") $(file_key "$config")
-seed $seed${model:+
-model $model $(cat "$model/final.ie.id")}"
-models=$dir/model
-[ -z "$model" ] || models=$model
-! $speed_perturb || settings+=$'\nspeed_perturb true'
-if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] && ! $overwrite; then
-  difference=$(differences "$settings" "$dir/run.settings")
-  [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
-    "--overwrite true to make everything again"
-else    # nothing of another run is there yet, or it is to be replaced
-  echo "$settings" > "$dir/run.settings.part"
-  mv "$dir/run.settings.part" "$dir/run.settings"
-fi
-
+. "$UNSPEECH_ROOT/local/corpora.sh"    # $names, $train_data, $extracted, $clustered, $scored
+. "$UNSPEECH_ROOT/local/run_dir.sh"    # $dir is locked, and this run's; $models, $adapted
 setup_venv.sh --gpu "$gpu"
 
-# run_step <stage> <name> <last-output> <script> [<argument> ...]
-run_step() {
-  local script=$UNSPEECH_ROOT/steps_unspeech/$4 options=()
-  ! $overwrite || options=(--overwrite true)
-  run_stage.py "$dir/log/stages.jsonl" "$1" "$2" "$3" \
-    "${script#"$PWD/"}" "${options[@]}" "${@:5}"
-}
-
-# Whether a stage is among those asked for.
-wanted() {
-  [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ]
-}
-
-if wanted 0; then
+if wanted 0; then    # data directories of all corpora, of training speech at other speeds, too
   own_features=()
   [ -z "$recipe" ] || own_features=(--features false)    # a recipe's are MFCC
   for name in "${names[@]}"; do
@@ -177,21 +68,18 @@ if wanted 0; then
   done
 fi
 
-if wanted 1; then
+if wanted 1; then    # log-FBANK, where a corpus has no features of its own
   mapfile -t with_features < <(printf '%s\n' "${extracted[@]}" "$train_data" | awk '!seen[$0]++')
   for name in "${with_features[@]}"; do
     data=$dir/data/$name
-    if [ -s "$data/feats.scp" ] && [ ! -e "$data/.feats.scp.made_from" ] &&
-      [ ! -e "$data/.feats.scp.making_from" ]; then
-      echo "$data has the corpus's own features"
-      continue
-    fi
+    ! has_own_features "$data" || continue
     run_step 1 "make_fbank $name" "$data/feats.scp" \
       make_fbank.sh --nj "$nj" --cmd "$cmd" --seed "$seed" \
       "$data" "$dir/fbank/$name/log" "$dir/fbank/$name"
   done
 fi
 
+# A model of the training speech; no labels are read.
 if wanted 2 && [ -z "$model" ]; then
   run_step 2 train "$dir/model/final.ie.id" \
     train.sh --nj "$nj" --cmd "$gpu_cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
@@ -200,16 +88,7 @@ if wanted 2 && [ -z "$model" ]; then
     "$dir/data/$train_data" "$dir/model"
 fi
 
-# A trained head stays as it is; one that is solved is solved again for each corpus.
-adapted=false
-if [ "$rounds" -ge 0 ] && grep -q '^solve_head: true' "$config"; then adapted=true; fi
-
-# The model that embeds a corpus for clustering.
-model_for() {
-  if $adapted; then echo "$dir/adapted/$1"; else echo "$models"; fi
-}
-
-if wanted 3 && $adapted; then
+if wanted 3 && $adapted; then    # its head, solved again for each corpus and its clusters
   for name in "${extracted[@]}"; do
     run_step 3 "adapt $name" "$dir/adapted/$name/final.ie.id" \
       adapt.sh --nj "$nj" --cmd "$cmd" --rounds "$rounds" --seed "$seed" \
@@ -217,7 +96,7 @@ if wanted 3 && $adapted; then
   done
 fi
 
-if wanted 4; then
+if wanted 4; then    # i-vectors
   for name in "${extracted[@]}"; do
     ivectors=$(ivectors_of "$name")
     run_step 4 "extract $name" "$ivectors/ivector_online.scp" \
@@ -226,7 +105,7 @@ if wanted 4; then
   done
 fi
 
-if wanted 5; then
+if wanted 5; then    # one vector per utterance
   for name in "${extracted[@]}"; do
     run_step 5 "embed_utterances $name" "$dir/embeddings/$name/embedding.scp" \
       embed_utterances.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
@@ -234,7 +113,7 @@ if wanted 5; then
   done
 fi
 
-if wanted 6; then
+if wanted 6; then    # speakers: clusters of utterances
   for name in "${clustered[@]}"; do
     data=$dir/data/$name clusters=$dir/clusters/$name options=()
     ! labelled "$data/$labels" || options=(--utt2spk "$data/$labels")
@@ -251,12 +130,9 @@ if wanted 6; then
   done
 fi
 
-if wanted 7; then
+if wanted 7; then    # scores, where there are labels
   for name in "${scored[@]}"; do
-    if [ "$name" = "$train" ] && ! labelled "$dir/data/$name/$labels"; then
-      echo "$name has no speaker labels to score on"
-      continue
-    fi
+    can_be_scored "$name" || continue
     run_step 7 "evaluate $name" "$dir/eval/$name/scores.json" \
       evaluate.sh --cmd "$cmd" --seed "$seed" --clusters "$dir/clusters/$name" \
       "$dir/embeddings/$name" "$dir/data/$name/$labels" "$dir/eval/$name"

@@ -10,7 +10,7 @@ set -euo pipefail
 
 cmd=run_local.py   # how the job is run; see cmd.sh
 clusters=          # clusters directory, to score and to colour as well
-cohort=            # embedding directory to normalise scores with: of training speech, treated alike
+cohort=            # embedding directory to normalise scores with: of training speech, normalised alike
 cohort_top=300     # how many of the cohort, the nearest ones, count for an utterance [integer >= 1]
 metric=cosine      # euclidean: of the vectors as they are [cosine|euclidean]
 normalize=false    # scale vectors to unit length with euclidean, too

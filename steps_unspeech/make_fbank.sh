@@ -41,8 +41,8 @@ mkdir -p "$split"
 awk '{ print $1 }' < "$list" | sort > "$split/utterances.scp"
 nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
 utterances=$(wc -l < "$split/utterances.scp")
-max_failed=$(awk -v share="$max_failed_fraction" -v all="$utterances" \
-  'BEGIN { print int(share * all) }')
+max_failed=$(awk -v fraction="$max_failed_fraction" -v all="$utterances" \
+  'BEGIN { print int(fraction * all) }')
 kaldi=()
 if command -v compute-fbank-feats > /dev/null; then
   kaldi=(--compute-fbank-feats "$(command -v compute-fbank-feats)")

@@ -3,8 +3,9 @@
 #
 # Usage: tests/run.sh [<pytest argument> ...]
 #  e.g.: tests/run.sh
+#        tests/run.sh --quick  # some, in under a minute on two idle cores
 #        tests/run.sh --all    # with those that take long
-#        tests/run.sh tests/test_shell.py -k runner
+#        tests/run.sh tests/steps/test_shell.py -k runner
 # Tests on real speech look for corpora in UNSPEECH_CORPORA, tests with Kaldi's scripts for a
 # checkout in KALDI_ROOT; they are skipped, with a message, where there is none.
 set -euo pipefail

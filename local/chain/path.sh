@@ -18,7 +18,7 @@ once() {
   echo "$dir: $((SECONDS - started)) s"
 }
 
-# jobs_of <data> <nj>: how many jobs its speakers can be shared among, at most <nj>.
+# jobs_of <data> <nj>: how many jobs its speakers can be divided among, at most <nj>.
 jobs_of() {
   awk -v nj="$2" 'END { print NR < nj ? NR : nj }' "$1/spk2utt"
 }

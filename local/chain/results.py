@@ -24,9 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.errors import UnspeechError, run_program
-from unspeech.options import OptionParser
-from unspeech.tables import atomic_write, read_table, write_table
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import read_table, write_table
 
 GMMS = {
     "mono": "GMM, monophones",

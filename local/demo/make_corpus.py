@@ -26,14 +26,14 @@ import yaml
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from tqdm import tqdm
 
-from unspeech.audio_file import wav_bytes
-from unspeech.augment_data import shoebox_response
-from unspeech.corpus import add_replace_option, new_data_dir
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import COUNT, SEED, Number
-from unspeech.options import OptionParser
-from unspeech.processes import die_with_parent
-from unspeech.tables import invert, write_table
+from unspeech.audio.augmentation import shoebox_response
+from unspeech.audio.decoding import wav_bytes
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.cli.processes import die_with_parent
+from unspeech.kaldi.data_dir import add_replace_option, new_data_dir
+from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz
 SHORTEST = 3.6  # seconds; sentences are added until an utterance is as long

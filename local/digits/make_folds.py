@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Join spoken digits into strings and share their speakers among folds, as Kaldi data directories.
+"""Join spoken digits into strings and divide their speakers among folds, as Kaldi data directories.
 
     local/digits/make_folds.py --folds 3 --seed 1 --out data /corpora/fsdd
 
@@ -16,18 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import AudioError, DataAudio
-from unspeech.audio_file import wav_bytes
-from unspeech.corpus import Tables, new_data_dir, read_audio_folder, read_data_dir
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import SEED, Number
-from unspeech.options import OptionParser
-from unspeech.tables import invert, write_table
+from unspeech.audio.corpus import read_audio_folder, read_data_dir
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.utterances import AudioError, DataAudio
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.kaldi.data_dir import Tables, new_data_dir
+from unspeech.kaldi.tables import invert, write_table
 
 RATE = 16000  # Hz of the files that are written
 DIGITS = (3, 7)  # in a string, at least and at most; a last one may have two more
 PAUSES = (0.05, 0.3)  # seconds between digits, and before and after them
-QUIET, QUIET_SHARE = 400, 0.03  # samples of a quiet moment, and which share of all is as quiet
+QUIET, QUIET_FRACTION = (
+    400,
+    0.03,
+)  # samples of a quiet moment, and which fraction of all is as quiet
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -75,7 +79,7 @@ def quiet_moments(recordings: list[np.ndarray]) -> np.ndarray:
     moments = moments.reshape(-1, QUIET)
     moments = moments[moments.std(axis=1) > 0] if moments.any() else moments
     loudness = moments.std(axis=1)
-    return moments[loudness <= np.quantile(loudness, QUIET_SHARE)]
+    return moments[loudness <= np.quantile(loudness, QUIET_FRACTION)]
 
 
 def pause(moments: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -157,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="where data directories are put")
     parser.add_argument("--folds", type=Number(int, "[2, 100]"), default=3)
     parser.add_argument(
-        "--seed", type=SEED, default=1, help="of strings and of the speakers' shares"
+        "--seed", type=SEED, default=1, help="of strings and of which speakers a fold tests"
     )
     parser.add_argument("corpus", type=Path, help="data directory, or folder of digits")
     options = parser.parse_args()

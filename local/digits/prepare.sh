@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/../../path.sh"
 
 folds=3            # parts of the speakers, each of which is tested on once [integer >= 2]
-seed=1             # of strings of digits and of the speakers' shares [integer >= 0]
+seed=1             # of strings of digits and of which speakers a fold tests [integer >= 0]
 
 . parse_options.sh
 [ $# -eq 2 ] || usage

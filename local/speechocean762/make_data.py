@@ -11,10 +11,11 @@ is N of the training speakers, and the published test part is not touched: to ch
 import re
 from pathlib import Path
 
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import Number
-from unspeech.options import OptionParser
-from unspeech.tables import atomic_write, invert, read_table, write_table
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import Number
+from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 TABLES = ("wav.scp", "text", "utt2spk")
 SILENCE = ("<SIL> SIL", "<UNK> SPN")

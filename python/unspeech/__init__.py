@@ -5,9 +5,10 @@
 
 B. Milde and C. Biemann, "Unspeech: Unsupervised Speech Context Embeddings", Interspeech 2018.
 
-Data flows one way and the modules stand in that order; none imports one further down:
-`archives`, `features`, `sampling`, `encoders` and `objectives`, `train`, `embed`, `cluster`,
-`evaluate`, `report`. The last three do not import TensorFlow.
+Here stand the Python API and one thin program for every `python3 -m unspeech.NAME`. The work is in
+packages, and data flows through them in this order; none imports one further down:
+`cli`, `files`, `kaldi`, `audio`, `network`, `training`, `embedding`, `clustering`, `evaluation`.
+The last two do not import TensorFlow.
 """
 
 __version__ = "0.1.0"

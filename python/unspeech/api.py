@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from unspeech.audio_file import decode
-from unspeech.config import Config
-from unspeech.embed import row_maker
-from unspeech.errors import UnspeechError
-from unspeech.fbank import dithered, native_fbank, published_options
-from unspeech.model_dir import config_of
-from unspeech.rows import RowOptions
+from unspeech.audio.decoding import decode
+from unspeech.audio.fbank import dithered, native_fbank, published_options
+from unspeech.cli.errors import UnspeechError
+from unspeech.embedding.row_maker import row_maker
+from unspeech.embedding.rows import RowOptions
+from unspeech.network.config import Config
+from unspeech.network.model_dir import config_of
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 Audio = str | Path | tuple[np.ndarray, int]  # a file, or (samples,) in [-1, 1] and their rate in Hz

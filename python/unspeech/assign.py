@@ -9,120 +9,23 @@ the cluster of the nearest core within `--dbscan-eps`; of k-means, that of the n
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
-from unspeech.cells import nearest_centroids
-from unspeech.cluster_files import (
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import Number
+from unspeech.clustering.assignment import assign, assign_to_cores
+from unspeech.clustering.directory import (
     OUTLIER,
-    add_outliers_option,
     cluster_means,
-    clusters_parser,
     nearest_clusters,
     read_clustering,
     read_input,
     write_clusters,
 )
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import Number
-from unspeech.neighbours import CHUNK, NEIGHBOURS, PROBES, Graph, add_threads_option
-
-Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]  # as of `Cells.search`
-
-
-def search_in_cells(graph: Graph, among: np.ndarray | None = None) -> Search:
-    """A search for queries' neighbours among a graph's vectors, in the cells that are nearest.
-
-    Args:
-        among: (vectors,) bool, which of them; None: all.
-    """
-    cells, centroids = graph.cells(), graph.centroids()
-    visits = min(PROBES, len(centroids))
-
-    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        # Neighbours are of another component than the query: 1, if the queries are 0.
-        apart = None if among is None else (np.zeros(len(queries), bool), among)
-        return cells.search(queries, nearest_centroids(queries, centroids, visits), count, apart)
-
-    return search
-
-
-def search_exactly(graph: Graph, settings: dict, among: np.ndarray | None = None) -> Search:
-    """The same among all vectors, or those of some numbers, by any metric."""
-    metric = "euclidean" if settings["metric"] == "cosine" else settings["metric"]
-    vectors = graph.vectors() if among is None else graph.vectors()[among]
-    index = NearestNeighbors(metric=metric, algorithm="brute").fit(vectors)
-
-    def search(queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        distances, ids = index.kneighbors(queries, count)
-        return (ids if among is None else among[ids]), distances
-
-    return search
-
-
-def assign(
-    graph: Graph, members: dict[str, np.ndarray], new: Graph, settings: dict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the cluster of each new vector.
-
-    Args:
-        graph: of the clustered vectors.
-        members: `labels` and `core` of the clustered vectors, `births` and `deaths` of clusters.
-        new: graph folder with the new vectors.
-        settings: of the clustering.
-    Returns:
-        (new,) int64 cluster or OUTLIER; (new,) probability.
-    """
-    labels, core = members["labels"], members["core"]
-    births, deaths = members["births"], members["deaths"]
-    vectors, min_samples = new.vectors(), settings["min_samples"]
-    count = min(max(NEIGHBOURS, min_samples), len(labels))
-    if settings["algorithm"] == "approximate":
-        neighbours, size = search_in_cells(graph), graph.search_size()
-    else:
-        neighbours, size = search_exactly(graph, settings), CHUNK
-
-    def search(start: int) -> tuple[np.ndarray, np.ndarray]:
-        ids, distances = neighbours(vectors[start : start + size], count)
-        reach = np.maximum(np.maximum(distances, core[ids]), distances[:, min_samples - 1, None])
-        reach[(labels[ids] == OUTLIER) | (ids < 0)] = np.inf
-        nearest = reach.argmin(axis=1)
-        rows = np.arange(len(ids))
-        cluster = labels[ids[rows, nearest]]
-        with np.errstate(divide="ignore"):
-            density = 1 / reach[rows, nearest]
-        joins = (density > 0) & (density >= births[cluster])
-        with np.errstate(invalid="ignore"):
-            probability = np.fmin(1, density / deaths[cluster])
-        return np.where(joins, cluster, OUTLIER), np.where(joins, probability, 0)
-
-    starts = range(0, len(vectors), size)
-    results = list(new.map("assign", search, starts, [size] * len(starts)))
-    return tuple(np.concatenate(arrays) for arrays in zip(*results, strict=True))
-
-
-def assign_to_cores(
-    graph: Graph, members: dict[str, np.ndarray], new: Graph, settings: dict
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same of DBSCAN: the cluster of the nearest core, if that is near enough."""
-    labels, eps = members["labels"], settings["dbscan_eps"]
-    vectors, inner = new.vectors(), members["core"] <= eps
-    if settings["algorithm"] == "approximate":
-        search_cores, size = search_in_cells(graph, inner), graph.search_size()
-    else:
-        search_cores, size = search_exactly(graph, settings, np.flatnonzero(inner)), CHUNK
-
-    def search(start: int) -> np.ndarray:
-        ids, distances = search_cores(vectors[start : start + size], 1)
-        joins = (ids[:, 0] >= 0) & (distances[:, 0] <= eps)
-        return np.where(joins, labels[ids[:, 0]], OUTLIER)
-
-    starts = range(0, len(vectors), size)
-    found = np.concatenate(list(new.map("assign", search, starts, [size] * len(starts))))
-    return found, (found != OUTLIER).astype(float)
+from unspeech.clustering.graph import Graph
+from unspeech.clustering.options import add_outliers_option, add_threads_option, clusters_parser
 
 
 def main() -> None:

@@ -9,159 +9,25 @@ each, whatever becomes of them in `utt2spk`. K-means has none. `members.npz` and
 are for `unspeech.assign`, and for clustering again with other settings.
 """
 
-import argparse
-
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
-from unspeech.cluster_files import (
-    add_outliers_option,
+from unspeech.cli.errors import run_program
+from unspeech.cli.limits import COUNT, Number
+from unspeech.clustering.algorithms import (
+    core_distances,
+    density_clusters,
+    kmeans_clusters,
+    make_graph,
+)
+from unspeech.clustering.directory import (
     cluster_means,
-    clusters_parser,
     nearest_clusters,
     read_input,
     write_clusters,
 )
-from unspeech.errors import UnspeechError, run_program
-from unspeech.hierarchy import (
-    Clustering,
-    Settings,
-    exact_clusters,
-    find_links,
-    single_linkage,
-    tree_clusters,
-)
-from unspeech.limits import COUNT, Number
-from unspeech.neighbours import (
-    Graph,
-    add_graph_options,
-    build_index,
-    graph_width,
-    join_blocks,
-    reported,
-)
-from unspeech.partitions import dbscan_exact, dbscan_on_graph, kmeans
-from unspeech.tables import atomic_write
-
-EXACT_UP_TO = 2000  # utterances: so few take less than a second with all their distances
-EXACT_AT_MOST = 30_000  # with them, memory grows with the square: 7 GB
-GRAPH_METRICS = ("cosine", "euclidean")
-
-
-def add_algorithm_options(parser: argparse.ArgumentParser) -> None:
-    """How HDBSCAN finds and selects clusters, whatever their sizes."""
-    parser.add_argument(
-        "--algorithm",
-        choices=["auto", "exact", "approximate"],
-        default="auto",
-        help=f"auto: exact up to {EXACT_UP_TO} utterances, and for metrics that have no graph",
-    )
-    parser.add_argument("--cluster-selection-method", choices=["eom", "leaf"], default="eom")
-    parser.add_argument(
-        "--cluster-selection-epsilon",
-        type=Number(float, "[0, inf)"),
-        default=0.0,
-        help="distance below which clusters are not split",
-    )
-    add_graph_options(parser)
-
-
-def make_graph(
-    graph: Graph, options: argparse.Namespace, min_cluster_size: int, min_samples: int
-) -> str | None:
-    """Make the graph of stored vectors, or the phases of it that are missing.
-
-    Args:
-        options: with `embeddings`, for error messages, and those of `add_algorithm_options`.
-        min_cluster_size, min_samples: the largest that it is for.
-    Returns:
-        None when there is a graph; else the metric by which all distances are to be taken.
-    Raises:
-        UnspeechError: when there are too few or too many utterances, or the settings do not fit.
-    """
-    count = len(graph.vectors())
-    least = max(min_cluster_size, min_samples + 1)
-    if count < least:
-        raise UnspeechError(
-            f"{options.embeddings}: {count} utterances; these settings need at least {least}: give "
-            "more, or a smaller --min-cluster-size and --min-samples"
-        )
-    exact = options.algorithm == "exact" or options.metric not in GRAPH_METRICS
-    if exact and options.algorithm == "approximate":
-        raise UnspeechError(f"--algorithm approximate takes --metric {' or '.join(GRAPH_METRICS)}")
-    if exact and count > EXACT_AT_MOST:
-        raise UnspeechError(
-            f"{options.embeddings}: {count} utterances; all their distances at once are for up to "
-            f"{EXACT_AT_MOST}: use --algorithm auto with --metric {' or '.join(GRAPH_METRICS)}"
-        )
-    if exact or (options.algorithm == "auto" and count <= EXACT_UP_TO):
-        return "euclidean" if options.metric == "cosine" else options.metric  # of unit vectors
-    build_index(graph, options.seed)
-    join_blocks(graph, graph_width(count, min_samples))
-    find_links(graph)
-    return None
-
-
-def hdbscan_clusters(
-    graph: Graph, settings: Settings, metric: str | None, linkage: np.ndarray | None = None
-) -> Clustering:
-    """Cluster what a graph's folder holds.
-
-    Args:
-        metric: of all distances; None: there is the graph.
-        linkage: the graph's single-linkage tree, if it is known already.
-    """
-    if metric:
-        with reported("clusters"):
-            return exact_clusters(graph.vectors(), settings, metric)
-    if linkage is None:
-        with reported("tree"):
-            linkage = single_linkage(graph, settings.min_samples)
-    with reported("clusters"):
-        return tree_clusters(linkage, settings)
-
-
-def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
-    """Distance of each utterance to its min_samples-th neighbour, (utterances,) float32."""
-    if metric is None:
-        return graph.load("distances")[:, min_samples - 1]
-    search = NearestNeighbors(n_neighbors=min_samples, metric=metric, algorithm="brute")
-    return search.fit(graph.vectors()).kneighbors()[0][:, -1].astype(np.float32)
-
-
-def hdbscan_settings(
-    options: argparse.Namespace, min_cluster_size: int, min_samples: int
-) -> Settings:
-    """Settings of HDBSCAN, those of `add_algorithm_options` among them."""
-    return Settings(
-        min_cluster_size,
-        min_samples,
-        options.cluster_selection_method,
-        options.cluster_selection_epsilon,
-    )
-
-
-def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | None) -> Clustering:
-    """Cluster by HDBSCAN or DBSCAN, by the metric or, if it is None, on the graph."""
-    if options.cluster_algorithm == "HDBSCAN":
-        settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
-        return hdbscan_clusters(graph, settings, metric)
-    with reported("clusters"):
-        if metric:
-            return dbscan_exact(graph.vectors(), options.dbscan_eps, options.min_samples, metric)
-        return dbscan_on_graph(graph, options.dbscan_eps, options.min_samples)
-
-
-def kmeans_clusters(graph: Graph, options: argparse.Namespace) -> Clustering:
-    """Cluster by k-means."""
-    count = len(graph.vectors())
-    if options.n_clusters > count:
-        raise UnspeechError(
-            f"--n-clusters is {options.n_clusters}; it must lie between 1 and the {count} "
-            f"utterances of {options.embeddings}"
-        )
-    with reported("clusters"):
-        return kmeans(graph.vectors(), options.n_clusters, options.seed)
+from unspeech.clustering.graph import reported
+from unspeech.clustering.options import add_algorithm_options, add_outliers_option, clusters_parser
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

@@ -9,47 +9,12 @@ writes a table without the copies whose originals it has.
 Source: Kaldi's `utils/data/perturb_data_dir_speed.sh`, `steps/data/augment_data_dir.py`.
 """
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from unspeech.errors import run_program
-from unspeech.options import OptionParser
-from unspeech.tables import read_table, write_table
-
-_SPEED = re.compile(r"sp\d+\.\d+-(?=.)")  # the factor as Kaldi's scripts write it, with a point
-
-
-def without_speed(name: str) -> str:
-    """The name that a recording or utterance has without the prefix of a speed."""
-    match = _SPEED.match(name)
-    return name[match.end() :] if match else name
-
-
-def read_originals(data: str | Path) -> dict[str, str]:
-    """Read `utt2uniq` of a data directory: {utterance: original}; empty where there is none."""
-    path = Path(data) / "utt2uniq"
-    return read_table(path) if path.is_file() else {}
-
-
-def original_of(utterance: str, originals: Mapping[str, str]) -> str:
-    """What an utterance is a copy of: itself if it is none.
-
-    Args:
-        originals: of `read_originals`.
-    """
-    return originals[utterance] if utterance in originals else without_speed(utterance)
-
-
-def affixes(copy: str, original: str) -> tuple[str, str] | None:
-    """What a copy's name has before and after its original's: ("aug1-", ""), ("", "-noise").
-
-    Returns: None when the original's name is not in it.
-    """
-    if copy.endswith(original):
-        return copy.removesuffix(original), ""
-    before, found, after = copy.partition(original)
-    return (before, after) if found else None
+from unspeech.cli.errors import run_program
+from unspeech.cli.options import OptionParser
+from unspeech.kaldi.copies import original_of, read_originals
+from unspeech.kaldi.tables import read_table, write_table
 
 
 def main() -> None:

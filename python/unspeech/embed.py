@@ -9,65 +9,25 @@ What is done to the rows has the names of the original's options (`genfeat_…`)
 """
 
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
-from unspeech.config import FRAMES_A_SECOND, Config, add_options, given_options
-from unspeech.errors import UnspeechError, run_program
-from unspeech.files import utterance_file
-from unspeech.limits import COUNT, SEED, Number
-from unspeech.model_dir import check_complete, config_of
-from unspeech.options import OptionParser
-from unspeech.rows import RowOptions, is_of_original, rows_id
-from unspeech.statistics import StatisticsRows, load_statistics_model
-from unspeech.streams import embed_online, read_text_frames
-from unspeech.tables import atomic_write, read_table
-from unspeech.waveforms import read_inputs
-
-
-def write_zerospeech(
-    directory: Path, utterance: str, rows: np.ndarray, options: RowOptions, config: Config
-) -> None:
-    """Write `<utterance>.fea`: a line a row, the time of its window's middle in seconds first.
-
-    Raises:
-        UnspeechError: when the utterance's name cannot be that of a file.
-    Source: the feature format of the Zero Resource Speech Challenge 2017.
-    """
-    frames = np.arange(len(rows)) * options.genfeat_stride
-    length = config.window_length
-    if options.causal:
-        begins, ends = np.maximum(frames + 1 - length, 0), frames + 1
-    else:
-        begins, ends = frames, frames + length
-    if not np.isfinite(rows).all():
-        raise UnspeechError(f"{directory}: utterance '{utterance}': NaN or infinite rows")
-    with atomic_write(utterance_file(directory, utterance, ".fea")) as file:
-        times = (begins + ends) / 2 / config.input_rate
-        np.savetxt(file, np.column_stack([times, rows]), fmt="%.7g")
-
-
-def blocks_of(
-    utterances: Iterable[tuple[str, np.ndarray]], config: Config
-) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
-    """Cut each utterance's features into frames, or its audio into blocks of 10 ms."""
-    step = config.input_rate // FRAMES_A_SECOND
-    for name, features in utterances:
-        yield name, (features[i : i + step] for i in range(0, len(features), step))
-
-
-def write_directory_files(directory: Path, model: str, options: RowOptions, period: int) -> None:
-    """Write what makes a directory of matrices one of Kaldi's i-vectors, beside its archives."""
-    with atomic_write(directory / "ivector_period") as file:
-        file.write(f"{period}\n")
-    with atomic_write(directory / "final.ie.id") as file:
-        file.write(rows_id(model, options))
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.embedding.outputs import write_directory_files, write_zerospeech
+from unspeech.embedding.row_maker import row_maker
+from unspeech.embedding.rows import RowOptions, is_of_original
+from unspeech.embedding.streams import blocks_of, embed_online, read_text_frames
+from unspeech.files.settings import add_options, given_options
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import read_table
+from unspeech.network.config import FRAMES_A_SECOND
+from unspeech.network.inputs import read_inputs
+from unspeech.network.model_dir import check_complete, config_of
 
 
 def make_parser() -> OptionParser:
@@ -139,7 +99,7 @@ def main() -> None:
         if not config.has_network:
             raise UnspeechError(f"{options.model}: --test-perf and unit_emb are for networks")
         # Imported here, as it takes seconds, and a model without a network does not need it.
-        from unspeech.network_rows import embed_units, test_perf
+        from unspeech.embedding.network_rows import embed_units, test_perf
 
         if options.test_perf:
             test_perf(options)
@@ -196,16 +156,6 @@ def main() -> None:
         "" if options.kind == "utterances" else f", a row every {row_options.genfeat_stride} frames"
     )
     print(f"Embedded {count} utterances{rows}", file=sys.stderr if live else sys.stdout)
-
-
-def row_maker(model: str, options: RowOptions, network: bool):
-    """What makes rows and vectors with a model directory: `NetworkRows` or `StatisticsRows`."""
-    if not network:
-        return StatisticsRows(load_statistics_model(model), options)
-    # Imported here, as it takes seconds, and a model without a network does not need it.
-    from unspeech.network_rows import NetworkRows
-
-    return NetworkRows(model, options)
 
 
 if __name__ == "__main__":

@@ -7,86 +7,34 @@ Leaves scores.json, det.png, distances.png and tsne.png.
 """
 
 import json
-import random
 import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from unspeech.cluster_files import read_clusters
-from unspeech.errors import UnspeechError, run_program
-from unspeech.limits import COUNT, SEED, Number
-from unspeech.options import OptionParser
-from unspeech.scores import (
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, SEED, Number
+from unspeech.cli.options import OptionParser
+from unspeech.clustering.scores import clustering_scores
+from unspeech.evaluation.projection import project
+from unspeech.evaluation.scores import (
     adaptive_sides,
-    clustering_scores,
     euclidean_sides,
     score_trials,
     verification_scores,
 )
-from unspeech.tables import atomic_write, read_table, speakers_of
-from unspeech.vectors import add_vector_options, load_embeddings
+from unspeech.evaluation.speakers import (
+    choose_speakers,
+    clusters_of,
+    each_outlier_alone,
+    load_cohort,
+)
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.tables import speakers_of
+from unspeech.kaldi.vectors import add_vector_options, load_embeddings
 
 TSNE_UTTERANCES = 2000
-COHORT = 10_000  # utterances of the cohort that are used
-
-
-def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
-    """The cluster of each utterance in a clusters directory, "" for outliers.
-
-    Raises:
-        UnspeechError: when the clusters are of other utterances than these.
-    """
-    table, alone = read_clusters(directory)
-    strange = set(table).difference(utterances)
-    if strange:
-        raise UnspeechError(
-            f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
-            "score these with clusters made from them"
-        )
-    return np.array(["" if u in alone else table.get(u, "") for u in utterances])
-
-
-def choose_speakers(utt2spk: str, most: int, seed: int) -> list[str]:
-    """Draw `most` of the speakers, or all if there are fewer; the same as the original program."""
-    speakers = sorted(set(read_table(utt2spk).values()))
-    return random.Random(seed).sample(speakers, min(most, len(speakers)))
-
-
-def load_cohort(directory: str, part: slice, dim: int, seed: int) -> np.ndarray:
-    """(cohort, dim) float32 of unit length: up to `COHORT` of a directory's vectors, drawn.
-
-    Raises:
-        UnspeechError: when their dimension is not `dim`.
-    """
-    _, vectors = load_embeddings(directory, part=part)
-    if vectors.shape[1] != dim:
-        raise UnspeechError(
-            f"{directory}: dimension {vectors.shape[1]}, but {dim} in --embeddings; embed and "
-            "treat both alike"
-        )
-    return vectors[np.random.default_rng(seed).permutation(len(vectors))[:COHORT]]
-
-
-def each_outlier_alone(clusters: np.ndarray) -> np.ndarray:
-    """(utterances,) int64 labels, with one of its own for each outlier ("")."""
-    labels = np.unique(clusters, return_inverse=True)[1]
-    outliers = clusters == ""
-    labels[outliers] = len(labels) + np.arange(outliers.sum())
-    return labels
-
-
-def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Place (utterances, dim) vectors in the plane by t-SNE: (utterances, 2)."""
-    # Imported here: a second that bad input need not wait for.
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    perplexity = min(30, (len(vectors) - 1) / 3)
-    # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
-    with threadpool_limits(1):
-        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
 def main() -> None:
@@ -98,7 +46,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=Path, help="clusters directory, to score it as well")
     parser.add_argument(
         "--cohort",
-        help="normalise scores by those with this directory's vectors, treated as --embeddings "
+        help="normalise scores by those with this directory's vectors, normalised as --embeddings "
         "are (adaptive symmetric normalisation)",
     )
     parser.add_argument(
@@ -124,8 +72,8 @@ def main() -> None:
     if options.cohort and not cosine:
         raise UnspeechError("--cohort normalises cosines: use it with --metric cosine")
     part = slice(None if options.half_index == -1 else options.half_index)
-    unit = cosine or options.normalize == "true"
-    utterances, vectors = load_embeddings(options.embeddings, unit, part)
+    unit_length = cosine or options.normalize == "true"
+    utterances, vectors = load_embeddings(options.embeddings, unit_length, part)
     gold = np.array(speakers_of(utterances, options.utt2spk))
     clusters = clusters_of(utterances, options.clusters) if options.clusters else None
     if options.max_spks != -1:
@@ -157,7 +105,7 @@ def main() -> None:
     command = shlex.join(["python3", "-m", "unspeech.evaluate", *sys.argv[1:]])
     scores |= {"seed": options.seed, "command": command}
 
-    from unspeech import plots
+    from unspeech.evaluation import plots
 
     rng = np.random.default_rng(options.seed)
     count = min(TSNE_UTTERANCES, len(utterances))

@@ -7,10 +7,10 @@ With `--ark`, the arrays themselves are copied into that one archive; parts may 
 
 from pathlib import Path
 
-from unspeech.archives import ArkWriter, iterate_arrays, join_scps, read_array
-from unspeech.errors import run_program
-from unspeech.options import OptionParser
-from unspeech.tables import atomic_write
+from unspeech.cli.errors import run_program
+from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays, join_scps, read_array
 
 
 def main() -> None:

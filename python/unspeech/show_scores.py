@@ -5,9 +5,9 @@ python3 -m unspeech.show_scores exp/eval_dev/scores.json
 
 from pathlib import Path
 
-from unspeech.errors import run_program
-from unspeech.files import read_json
-from unspeech.options import OptionParser
+from unspeech.cli.errors import run_program
+from unspeech.cli.options import OptionParser
+from unspeech.files.text import read_json
 
 
 def table_of(scores: dict) -> str:

@@ -13,160 +13,20 @@ trained on, or with --out for another one. With --clusters, those of the utteran
 well. `embed` applies a head to pooled values.
 """
 
-import json
-import sys
-import time
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from unspeech.archives import ArkWriter
-from unspeech.config import write_config
-from unspeech.errors import run_program
-from unspeech.head import (
-    ContextSums,
-    SolvedHead,
-    adapt_head,
-    covariance_within,
-    solve_head,
-    tell_apart,
-    unit,
+from unspeech.cli.errors import run_program
+from unspeech.cli.limits import Number
+from unspeech.cli.options import OptionParser
+from unspeech.embedding.adaptation import (
+    adapt_model,
+    embed_values,
+    solve_model,
+    write_contexts,
+    write_sums,
 )
-from unspeech.limits import Number
-from unspeech.model_dir import (
-    WEIGHTS,
-    check_complete,
-    config_of,
-    read_head,
-    stored_arrays,
-    write_head,
-    write_id,
-)
-from unspeech.options import OptionParser
-from unspeech.sampling import contexts_of
-from unspeech.tables import atomic_write, make_directory, read_table, write_table
-from unspeech.values import values_of
-from unspeech.vectors import load_embeddings
-from unspeech.waveforms import read_inputs
-
-JOINED = 0.5  # how surely an outlier belongs to the cluster that it joined
-CLUSTER_WEIGHT = 6.0  # of the covariance within clusters, beside that within recordings
-_BLOCK = 4096  # utterances embedded at a time
-
-
-def write_contexts(options) -> None:
-    """Write the recording of each utterance, as a table."""
-    utterances = list(read_table(options.feats))
-    write_table(
-        options.out, dict(zip(utterances, contexts_of(utterances, options.data), strict=True))
-    )
-
-
-def write_sums(options) -> None:
-    """Pool the utterances of one job, and sum up what a head is solved from.
-
-    The utterances of a recording stand together in the table of features.
-    """
-    config = config_of(options.model)
-    maker = values_of(options.model, config)
-    contexts = read_table(options.contexts)
-    counts = Counter(contexts[name] for name in read_table(options.feats))
-    sums = ContextSums.zeros(maker.width, maker.sums_width)
-    recording, windows = None, []
-    utterances = read_inputs(options.feats, options.data, config)
-    pooled = maker.pooled(utterances, lambda name: counts[contexts[name]] == 1)
-    with ArkWriter(options.values) as writer:
-        for each in tqdm(pooled, unit="utt", disable=not sys.stderr.isatty()):
-            writer.write(each.utterance, each.values)
-            sums.add_utterance(each.values)
-            sums.frames += each.sums
-            if contexts[each.utterance] != recording:
-                if windows:
-                    sums.add_recording(np.concatenate(windows))
-                recording, windows = contexts[each.utterance], []
-            windows.append(each.windows)
-        sums.add_recording(np.concatenate(windows))
-    sums.save(options.sums)
-    print(f"Pooled {sums.utterances} utterances to {maker.width} values each")
-
-
-def solve(options) -> None:
-    """Solve a head and put it into its model directory, whose `final.ie.id` comes last."""
-    started = time.monotonic()
-    config, out = config_of(options.model), options.out or options.model
-    sums = ContextSums.load(options.sums[0])
-    for path in options.sums[1:]:
-        sums += ContextSums.load(path)
-    if options.out is None:
-        head = solve_head(sums, config.total_weight, config.embedding_limit, config.embedding_size)
-    else:
-        check_complete(options.model)
-        within = cluster_covariance(options) if options.clusters else None
-        head = adapt_head(
-            read_head(options.model), sums, options.weight, within, CLUSTER_WEIGHT,
-            options.embedding_size,
-        )  # fmt: skip
-        make_directory(out)
-        write_config(out / "config.yaml", config)
-    network = stored_arrays(options.model)
-    write_head(out, head, options.model / WEIGHTS)
-    made = write_id(out, network)
-    report = f"Solved a head of {head.dim} of {len(head.mean)} directions from {sums.utterances} "
-    report += "utterances"
-    if options.out is None and len(sums.pairs) > 1:
-        loss, found = tell_apart(head, sums.pairs)
-        report += f"; {100 * found:.1f} % of {len(sums.pairs)} recordings are found by one window"
-        if not config.has_network:
-            seconds = time.monotonic() - started + options.seconds
-            write_log(out / "train_log.jsonl", loss, found, sums, seconds)
-    print(f"Summary: {report}. Model {made} is in {out}")
-
-
-def write_log(path: Path, loss: float, found: float, sums: ContextSums, seconds: float) -> None:
-    """Write the one report that there is of a training without steps."""
-    record = {
-        "step": 1,
-        "seconds": round(seconds, 3),
-        "loss": loss,
-        "accuracy": found,
-        "majority_accuracy": 1 / len(sums.pairs),
-        "chance_loss": float(np.log(len(sums.pairs))),
-        "pairs_per_second": sums.freedom / max(seconds, 1e-3),
-    }
-    with atomic_write(path) as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def cluster_covariance(options) -> np.ndarray:
-    """Covariance of the corpus's pooled values within the clusters of its utterances.
-
-    An utterance weighs its probability to belong to its cluster; at least a half, which is that of
-    outliers that have joined the nearest one.
-    """
-    utterances, values = load_embeddings(options.values, unit=False)
-    speakers = read_table(options.clusters / "utt2spk")
-    probabilities = read_table(options.clusters / "probabilities")
-    names = np.array([speakers.get(utterance, "") for utterance in utterances])
-    labels = np.unique(names, return_inverse=True)[1]
-    labels[names == ""] = -1
-    weights = np.array([float(probabilities.get(utterance, 0)) for utterance in utterances])
-    return covariance_within(values, labels, np.maximum(weights, JOINED))
-
-
-def embed_values(options) -> None:
-    """Write one vector of unit length per utterance."""
-    head: SolvedHead = read_head(options.model)
-    utterances, values = load_embeddings(options.values, unit=False)
-    with ArkWriter(options.ark) as writer:
-        for start in range(0, len(utterances), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            vectors = unit(head(values[block]))
-            for utterance, vector in zip(utterances[block], vectors, strict=True):
-                writer.write(utterance, vector)
-    print(f"Embedded {len(utterances)} utterances")
 
 
 def main() -> None:
@@ -196,21 +56,36 @@ def main() -> None:
     )
     parser.add_argument("--ark", type=Path, help="embed: archive to write")
     options = parser.parse_args()
-    run, needed = {
-        "contexts": (write_contexts, ["feats", "data", "out"]),
-        "sums": (write_sums, ["feats", "model", "contexts", "values", "sums"]),
-        "head": (solve, ["model", "sums"] + ["values"] * bool(options.clusters)),
-        "embed": (embed_values, ["model", "values", "ark"]),
+    needed = {
+        "contexts": ["feats", "data", "out"],
+        "sums": ["feats", "model", "contexts", "values", "sums"],
+        "head": ["model", "sums"] + ["values"] * bool(options.clusters),
+        "embed": ["model", "values", "ark"],
     }[options.what]
     for name in needed:
         if getattr(options, name) is None:
             parser.error(f"{options.what} needs --{name}")
-    if options.what == "sums":
-        (options.sums,) = options.sums
     # Products of small matrices gain nothing by several threads, and lose by waiting for them; and
     # the head, whose id is that of its bytes, must not depend on their number.
     with threadpool_limits(1, "blas"):
         run(options)
+
+
+def run(options) -> None:
+    model, feats, data = options.model, options.feats, options.data
+    if options.what == "contexts":
+        write_contexts(feats, data, options.out)
+    elif options.what == "sums":
+        (sums,) = options.sums
+        write_sums(model, feats, data, options.contexts, options.values, sums)
+    elif options.what == "embed":
+        embed_values(model, options.values, options.ark)
+    elif options.out is None:
+        print(f"Summary: {solve_model(model, options.sums, options.seconds)}")
+    else:
+        clustered = (options.clusters, options.values) if options.clusters else None
+        settings = options.weight, clustered, options.embedding_size
+        print(f"Summary: {adapt_model(model, options.sums, options.out, *settings)}")
 
 
 if __name__ == "__main__":

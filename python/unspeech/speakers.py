@@ -7,38 +7,14 @@ Leaves `feats.JOB.scp` and `feats.JOB.spk2utt` (the name is that of the file) an
 of jobs.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from unspeech.errors import run_program
-from unspeech.limits import COUNT, Number
-from unspeech.options import OptionParser
-from unspeech.tables import atomic_write, read_table, speakers_of
-
-
-def split_speakers(utt2spk: Mapping[str, str], utts_per_spk_max: int) -> dict[str, list[str]]:
-    """Group the utterances by speaker, and cut speakers into pieces that count as speakers.
-
-    Args:
-        utt2spk: {utterance: speaker}; its order is that of the utterances of a speaker.
-        utts_per_spk_max: of a piece; -1 for whole speakers.
-    Returns:
-        {speaker: utterances}; a piece is called `<speaker>-<number>`.
-    Source: Kaldi's `utils/data/modify_speaker_info.sh`.
-    """
-    whole: dict[str, list[str]] = {}
-    for utterance, speaker in utt2spk.items():
-        whole.setdefault(speaker, []).append(utterance)
-    if utts_per_spk_max == -1:
-        return whole
-    pieces = {}
-    for speaker in sorted(whole, key=str.encode):
-        own = whole[speaker]
-        firsts = range(0, len(own), utts_per_spk_max)
-        digits = len(str(len(firsts)))
-        for number, first in enumerate(firsts, start=1):
-            pieces[f"{speaker}-{number:0{digits}}"] = own[first : first + utts_per_spk_max]
-    return pieces
+from unspeech.cli.errors import run_program
+from unspeech.cli.limits import COUNT, Number
+from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
+from unspeech.kaldi.speakers import split_speakers
+from unspeech.kaldi.tables import read_table, speakers_of
 
 
 def main() -> None:

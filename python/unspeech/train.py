@@ -7,14 +7,19 @@ Killed and started again with the same command, it goes on from the last checkpo
 
 from pathlib import Path
 
-from unspeech.claim import claim_directory, describe_data
-from unspeech.config import Config, add_options, config_from_options, given_options
-from unspeech.errors import UnspeechError, run_program
-from unspeech.features import MemmapOptions
-from unspeech.limits import COUNT, Number
-from unspeech.options import OptionParser
-from unspeech.sampling import groupings_of, recordings_of
-from unspeech.waveforms import load_inputs
+from unspeech.cli.errors import UnspeechError, run_program
+from unspeech.cli.limits import COUNT, Number
+from unspeech.cli.options import OptionParser
+from unspeech.files.atomic import atomic_write
+from unspeech.files.settings import add_options, given_options
+from unspeech.kaldi.copies import recordings_of
+from unspeech.kaldi.features import MemmapOptions
+from unspeech.network.config import Config
+from unspeech.network.config_files import config_from_options
+from unspeech.network.inputs import load_inputs
+from unspeech.training.claim import claim_directory, describe_data
+from unspeech.training.groupings import groupings_of
+from unspeech.training.sampling import Batch, first_batch
 
 
 def main() -> None:
@@ -56,9 +61,9 @@ def main() -> None:
     recordings = recordings_of(corpus.utterances, options.data)
     groupings = groupings_of(corpus, options.data, config)
     if options.test_sampling:
-        from unspeech.trainer import test_sampling
-
-        test_sampling(config, corpus, recordings, groupings, directory / "sampling.png")
+        draw_sampling(
+            first_batch(config, corpus, recordings, groupings), config, directory / "sampling.png"
+        )
         return
     if claim_directory(directory, config, describe_data(corpus, options.data)):
         print(f"{directory} is trained already: nothing to do")
@@ -67,9 +72,33 @@ def main() -> None:
         print(f"No network to train for {directory}: its head is solved from contexts")
         return
     # Imported here, as it takes seconds, and a model without a network does not need it.
-    from unspeech.trainer import train_network
+    from unspeech.embedding.row_statistics import write_row_statistics
+    from unspeech.network.model import finish_model
+    from unspeech.training.log import summary
+    from unspeech.training.trainer import train_network
 
-    train_network(config, corpus, recordings, groupings, directory, options)
+    model = train_network(config, corpus, recordings, groupings, directory, options)
+    if model is None:
+        return
+    if corpus.lengths.max() >= config.window_length:  # units of ali_ctm may all be shorter
+        write_row_statistics(model, corpus, directory)
+    model_id = finish_model(model, directory)
+    for line in summary(directory):
+        print(f"Summary: {line}")  # train.sh shows these lines
+    print(f"Trained model {model_id} is in {directory}")
+
+
+def draw_sampling(batch: Batch, config: Config, path: Path) -> None:
+    """Draw the windows of the first training step into a PNG file."""
+    # Imported here, as training draws nothing.
+    from unspeech.evaluation.feature_plots import sampled_batch
+
+    with atomic_write(path, "wb") as file:
+        file.write(sampled_batch(batch, config, f"first draw of step 1, seed {config.seed}"))
+    print(
+        f"The first step, seed {config.seed}: {len(batch.targets)} targets, {config.contexts} "
+        f"contexts of each, {len(batch.negatives)} negative pairs; {path} shows the first of them"
+    )
 
 
 if __name__ == "__main__":

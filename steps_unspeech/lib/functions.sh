@@ -52,7 +52,7 @@ usage() {
 # answer_of <option>: what an option of the original program is here, if it was one.
 answer_of() {
   awk -F '\t' -v name="$1" '$1 == name { print ", of the original: " $2 }' \
-    "$UNSPEECH_ROOT/python/unspeech/original_options.tsv"
+    "$UNSPEECH_ROOT/python/unspeech/cli/original_options.tsv"
 }
 
 require_files() {

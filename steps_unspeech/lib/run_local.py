@@ -18,7 +18,7 @@ from pathlib import Path
 
 from jobs import Call, exit_on_signals, positive, run_as_program
 
-from unspeech.processes import die_with_parent
+from unspeech.cli.processes import die_with_parent
 
 
 def _start_of_job() -> None:

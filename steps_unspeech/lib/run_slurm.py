@@ -21,7 +21,7 @@ from pathlib import Path
 
 from jobs import Call, exit_on_signals, run_as_program
 
-from unspeech.processes import die_with_parent
+from unspeech.cli.processes import die_with_parent
 
 CONFIG = Path(__file__).resolve().parents[2] / "conf/slurm.conf"
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0  # seconds between looks at the logs

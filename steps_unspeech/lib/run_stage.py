@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from unspeech.processes import die_with_parent, run_child
-from unspeech.tables import atomic_write
+from unspeech.cli.processes import die_with_parent, run_child
+from unspeech.files.atomic import atomic_write
 
 
 def main() -> None:

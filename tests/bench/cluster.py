@@ -13,10 +13,7 @@ Every figure is a line of JSON; every run is a process of its own.
 """
 
 import argparse
-import importlib.util
-import io
 import json
-import multiprocessing
 import os
 import re
 import resource
@@ -24,105 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+from generated import copies, generate, speakers, utterances_of, write
+from other_packages import apart, installed, other_package, search_library
 
-from unspeech.neighbours import Graph, build_index, join_blocks
-from unspeech.scores import clustering_scores
-from unspeech.tables import read_table
-from unspeech.vectors import load_embeddings
-
-DIM = 100
-STRAYS = 0.08  # share of utterances that belong to nobody
-MEAN_SIZE = 60  # utterances a speaker
-SPREAD = (0.4, 0.9)  # of a speaker's utterances around their mean, whose length is 1
-LIMIT = 1800  # seconds that a run may take
-BLOCK = 100_000
-
-
-def speakers(size: int, seed: int, overlap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw speakers.
-
-    Args:
-        size: utterances in all.
-        overlap: share of speakers that stand close to another one.
-    Returns:
-        (utterances,) speaker of each, strays a speaker each; (speakers, DIM) means and
-        (speakers,) spreads, without strays.
-    """
-    rng = np.random.default_rng(seed)
-    voiced = size - int(size * STRAYS)
-    drawn = rng.lognormal(np.log(MEAN_SIZE) - 0.5, 1.0, size=voiced)
-    sizes = np.maximum(1, np.rint(drawn)).astype(int)
-    ends = np.minimum(np.cumsum(sizes), voiced)
-    count = int(np.searchsorted(ends, voiced)) + 1
-    sizes = np.diff(ends[:count], prepend=0)
-    means = unit(rng.standard_normal((count, DIM), dtype=np.float32))
-    near = int(count * overlap) // 2
-    others = unit(rng.standard_normal((near, DIM), dtype=np.float32))
-    means[near : 2 * near] = unit(means[:near] + 0.5 * others)
-    spreads = rng.uniform(*SPREAD, size=count).astype(np.float32)
-    gold = np.concatenate([np.repeat(np.arange(count), sizes), count + np.arange(size - voiced)])
-    return rng.permutation(gold), means, spreads
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def utterances_of(gold: np.ndarray, means: np.ndarray, spreads: np.ndarray, seed: int):
-    """Yield blocks of unit vectors, (block, DIM) float32, of the speakers in `gold`."""
-    for start in range(0, len(gold), BLOCK):
-        of = gold[start : start + BLOCK]
-        rng = np.random.default_rng([seed, start])
-        vectors = rng.standard_normal((len(of), DIM), dtype=np.float32)
-        known = of < len(means)
-        vectors[known] *= spreads[of[known], None] / np.sqrt(DIM)
-        vectors[known] += means[of[known]]
-        yield unit(vectors)
-
-
-def generate(size: int, seed: int, overlap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors in memory and their speakers."""
-    gold, means, spreads = speakers(size, seed, overlap)
-    return np.concatenate(list(utterances_of(gold, means, spreads, seed))), gold
-
-
-def copies(embeddings: str, utt2spk: str, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real embeddings, repeated up to a size; copies have a tenth of the usual distance as noise.
-
-    Args:
-        size: utterances in all; 0 for the embeddings as they are.
-    """
-    names, vectors = load_embeddings(embeddings)
-    table = read_table(utt2spk)
-    gold = np.unique([table[name] for name in names], return_inverse=True)[1]
-    if not size:
-        return vectors, gold
-    rng = np.random.default_rng(seed)
-    some = vectors[:1000]
-    squares = 2 - 2 * np.sort(some @ some.T, axis=1)[:, -2]
-    noise = 0.1 * np.sqrt(np.median(squares) / DIM)
-    which = np.arange(size) % len(vectors)
-    moved = noise * rng.standard_normal((size, vectors.shape[1]), dtype=np.float32)
-    moved[: len(vectors)] = 0
-    return unit(vectors[which] + moved), gold[which]
-
-
-def write(folder: Path, blocks) -> None:
-    """Write blocks of vectors as an embedding directory; utterances are numbered."""
-    ark = folder / "embedding.ark"
-    head = b"\0BFV \4" + np.int32(DIM).tobytes()
-    number = 0
-    with ark.open("wb") as archive, (folder / "embedding.scp").open("w") as scp:
-        for block in blocks:
-            for vector in block:
-                name = f"u{number:08d}"
-                scp.write(f"{name} {ark}:{archive.tell() + 10}\n")
-                archive.write(name.encode() + b" " + head + vector.tobytes())
-                number += 1
+from unspeech.clustering.scores import clustering_scores
+from unspeech.kaldi.tables import read_table
 
 
 def cluster(folder: Path, gold: np.ndarray, *options: str) -> dict:
@@ -224,111 +130,6 @@ def run_assign(options: argparse.Namespace) -> None:
         show(what="second half joined", size=len(gold), seconds=seconds, **scored(gold, labels))
 
 
-def other_package(name: str, vectors: np.ndarray) -> np.ndarray:
-    """Labels by another package with our default settings."""
-    settings = {"min_cluster_size": 5, "min_samples": 2}
-    if name == "hdbscan":
-        import hdbscan
-
-        return hdbscan.HDBSCAN(**settings).fit_predict(vectors)
-    if name == "sklearn":
-        from sklearn.cluster import HDBSCAN
-
-        # sklearn counts the utterance itself as its first neighbour.
-        return HDBSCAN(min_cluster_size=5, min_samples=3, copy=True).fit_predict(vectors)
-    if name == "fast_hdbscan":
-        import fast_hdbscan
-
-        return fast_hdbscan.HDBSCAN(**settings).fit_predict(vectors)
-    import evoc
-
-    return evoc.EVoC(base_min_cluster_size=5, random_state=1).fit_predict(vectors)
-
-
-def search_library(name: str, vectors: np.ndarray, count: int) -> np.ndarray:
-    """Each vector's nearest neighbours by a library, (vectors, count) ids, itself included."""
-    size = len(vectors)
-    if name == "unspeech":
-        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-            graph = Graph(Path(folder), len(os.sched_getaffinity(0)))
-            np.save(graph.folder / "vectors.npy", vectors)
-            (graph.folder / "vectors.json").write_text("{}")
-            build_index(graph, 1)
-            join_blocks(graph, count - 1)
-            ids = np.load(graph.folder / "ids.npy")
-        return np.concatenate([np.arange(size)[:, None], ids], axis=1)
-    if name in ("faiss-ivf", "faiss-hnsw"):
-        import faiss
-
-        if name == "faiss-ivf":
-            index = faiss.index_factory(DIM, f"IVF{size // 250},Flat")
-            index.cp.niter, index.cp.max_points_per_centroid = 4, 40
-            index.train(vectors)
-            index.nprobe = 8
-        else:
-            index = faiss.IndexHNSWFlat(DIM, 16)
-            index.hnsw.efConstruction, index.hnsw.efSearch = 60, 48
-        index.add(vectors)
-        return index.search(vectors, count)[1]
-    if name == "hnswlib":
-        import hnswlib
-
-        index = hnswlib.Index("l2", DIM)
-        index.init_index(size, ef_construction=60, M=16, random_seed=1)
-        index.add_items(vectors)
-        index.set_ef(48)
-        return index.knn_query(vectors, count)[0].astype(np.int64)
-    if name == "usearch":
-        from usearch.index import Index
-
-        index = Index(
-            ndim=DIM, metric="l2sq", dtype="f32", connectivity=16, expansion_add=60,
-            expansion_search=48,
-        )  # fmt: skip
-        index.add(np.arange(size), vectors)
-        return index.search(vectors, count).keys.astype(np.int64)
-    import pynndescent
-
-    index = pynndescent.NNDescent(vectors, n_neighbors=count, random_state=1)
-    return index.neighbor_graph[0]
-
-
-def apart(function, name: str, vectors: np.ndarray, *args) -> dict:
-    """Call function(name, vectors, …) in a process of its own.
-
-    Returns: seconds, megabytes on top of the vectors, and result.
-    """
-
-    def child(pipe) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        before = pages * resource.getpagesize() // 2**20
-        function(name, vectors[:1000], *args)  # compile first
-        started = time.time()
-        result = function(name, vectors, *args)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        pipe.send((time.time() - started, memory - before, result))
-
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=child, args=(theirs,))
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(LIMIT):
-            return {"seconds": f"more than {LIMIT}"}
-        seconds, memory, result = ours.recv()
-    except EOFError:
-        return {"seconds": "failed"}
-    finally:
-        process.kill()
-        process.join()
-    return {"seconds": round(seconds, 2), "megabytes": memory, "result": result}
-
-
-def installed(names: list[str]) -> list[str]:
-    return [n for n in names if importlib.util.find_spec(n.partition("-")[0])]
-
-
 def corpus(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     """The vectors that the options ask for, and their speakers."""
     if not options.embeddings:
@@ -384,7 +185,7 @@ def main() -> None:
         default=[10_000, 30_000, 100_000, 200_000],
     )
     parser.add_argument("--size", type=int, default=20_000)
-    parser.add_argument("--overlap", type=float, default=0.0, help="share of close speakers")
+    parser.add_argument("--overlap", type=float, default=0.0, help="fraction of close speakers")
     parser.add_argument("--embeddings", help="real ones instead of generated ones")
     parser.add_argument("--utt2spk", help="their speakers")
     parser.add_argument("--copies", action="store_true", help="repeat them up to --size")

@@ -18,16 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import ArkWriter
-from unspeech.config import Config
-from unspeech.features import Corpus, load_corpus
-from unspeech.sampling import (
-    ContextSampler,
-    recordings_of,
-    split_heldout,
-    usable_utterances,
-)
-from unspeech.tables import read_table
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.copies import recordings_of
+from unspeech.kaldi.corpus import Corpus
+from unspeech.kaldi.features import load_corpus
+from unspeech.kaldi.tables import read_table
+from unspeech.network.config import Config
+from unspeech.training.groupings import split_heldout, usable_utterances
+from unspeech.training.sampling import ContextSampler
 
 DIM, FRAMES, ARCHIVES = 40, 400, 4
 MILLION = 1_000_000

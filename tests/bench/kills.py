@@ -22,8 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import yaml
-from shell import copy_checkout
-from test_run import SETTINGS, write_corpus
+from helpers.data import write_corpus
+from helpers.models import RUN_SETTINGS
+from helpers.shell import copy_checkout
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 # What holds times of day or how long things took, or is made of what does.
@@ -89,7 +90,7 @@ def main() -> None:
         place = copy_checkout(Path(folder).resolve() / "checkout")
         write_corpus(place / "corpora/train", speakers=4, utterances=4)
         write_corpus(place / "corpora/test", speakers=3, utterances=3)
-        (place / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS | {"num_steps": 10}))
+        (place / "tiny.yaml").write_text(yaml.safe_dump(RUN_SETTINGS | {"num_steps": 10}))
 
         started = time.monotonic()
         assert start(place).wait() == 0, (place / "stderr").read_text()

@@ -23,6 +23,8 @@ goes on where it was. `ari` counts the speakers that cluster.sh gives, `ari_alon
 one. `train_seconds` is the time of train.sh, features being there, since it was last started;
 `load` how many processes wanted the processors. The training of a model without a network has
 nothing random: its seeds are those of clustering. At the end the tables of all results are printed.
+
+Longer than other files, as one class takes a row from its corpora to its line of the table.
 """
 
 import argparse
@@ -43,14 +45,18 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from unspeech.archives import ArkWriter
-from unspeech.audio import DataAudio
-from unspeech.cluster_files import read_clusters, read_outliers
-from unspeech.config import make_config, read_yaml, write_yaml
-from unspeech.model_dir import stored_arrays, write_id
-from unspeech.scores import clustering_scores, score_trials, verification_scores
-from unspeech.tables import make_directory, read_table, write_table
-from unspeech.vectors import load_embeddings
+from unspeech.audio.utterances import DataAudio
+from unspeech.clustering.directory import read_clusters, read_outliers
+from unspeech.clustering.scores import clustering_scores
+from unspeech.embedding.solving import stored_arrays
+from unspeech.evaluation.scores import score_trials, verification_scores
+from unspeech.files.atomic import make_directory
+from unspeech.files.settings import read_yaml, write_yaml
+from unspeech.kaldi.archives import ArkWriter
+from unspeech.kaldi.tables import read_table, write_table
+from unspeech.kaldi.vectors import load_embeddings
+from unspeech.network.config_files import make_config
+from unspeech.network.model_dir import write_id
 
 ROOT = Path(__file__).resolve().parents[2]
 JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds

@@ -28,16 +28,19 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from unspeech.archives import ArkWriter, read_array
-from unspeech.config import FRAMES_A_SECOND, Config, make_config, read_yaml
-from unspeech.distribution import Replicas
-from unspeech.embedder import Embedder
-from unspeech.features import Corpus, load_corpus
-from unspeech.model import UnspeechModel
-from unspeech.rows import RowOptions
-from unspeech.sampling import Batch, ContextSampler
-from unspeech.tables import read_table
-from unspeech.trainer import Trainer
+from unspeech.embedding.embedder import Embedder
+from unspeech.embedding.rows import RowOptions
+from unspeech.files.settings import read_yaml
+from unspeech.kaldi.archives import ArkWriter, read_array
+from unspeech.kaldi.corpus import Corpus
+from unspeech.kaldi.features import load_corpus
+from unspeech.kaldi.tables import read_table
+from unspeech.network.config import FRAMES_A_SECOND, Config
+from unspeech.network.config_files import make_config
+from unspeech.network.model import UnspeechModel
+from unspeech.training.distribution import Replicas
+from unspeech.training.sampling import Batch, ContextSampler
+from unspeech.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 UTTERANCES, FRAMES = 100_000, 400  # of the corpus to sample from
@@ -111,7 +114,7 @@ def measure_training(config: Config, directory: Path) -> float:
     corpus = Corpus.in_memory([f"u{i}" for i in range(64)], noise([FRAMES] * 64, config.feat_size))
     replicas = Replicas(tf.distribute.get_strategy())
     trainer = Trainer(config, corpus, corpus.utterances, directory, replicas)
-    model, batch = trainer.model, trainer.sampler.batch(1)
+    model, batch = trainer.network.model, trainer.sampler.batch(1)
     lefts, rights, positive = windows_of_pairs(batch)
     labels = positive.astype(np.float32)
     seed = tf.constant([1, 1])
@@ -126,7 +129,7 @@ def measure_training(config: Config, directory: Path) -> float:
         weights = model.trainable_variables
         gradients = tape.gradient(total, weights)
         gradients = [tf.clip_by_norm(g, config.gradient_clipping) for g in gradients]
-        trainer.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        trainer.network.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return loss
 
     windows = [tf.constant(part) for part in batch.windows]
@@ -134,7 +137,7 @@ def measure_training(config: Config, directory: Path) -> float:
     negatives, groups = tf.constant(batch.negatives), tf.constant(batch.groups)
     found = medians(
         {
-            "ours": lambda: float(trainer.train_step(windows, negatives, groups, seed)[0]),
+            "ours": lambda: float(trainer.network.train_step(windows, negatives, groups, seed)[0]),
             "naive": lambda: float(naive_step(lefts, rights, labels)),
         },
         rounds=3,

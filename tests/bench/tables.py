@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.audio import read_segments
-from unspeech.audio_file import wav_bytes
-from unspeech.corpus import make_data_dir, read_data_dir
-from unspeech.errors import run_program
-from unspeech.limits import COUNT
-from unspeech.options import OptionParser
-from unspeech.tables import read_table
+from unspeech.audio.corpus import make_data_dir, read_data_dir
+from unspeech.audio.decoding import wav_bytes
+from unspeech.audio.utterances import read_segments
+from unspeech.cli.errors import run_program
+from unspeech.cli.limits import COUNT
+from unspeech.cli.options import OptionParser
+from unspeech.kaldi.tables import read_table
 
 
 def make(data: Path, utterances: int) -> None:

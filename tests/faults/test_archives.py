@@ -8,12 +8,12 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import write_ark
+from helpers.data import write_ark
+from helpers.faults import SPECIAL, accepted, make_special, refused
 
-from faults.helper import SPECIAL, accepted, make_special, refused
-from unspeech.archives import ArkWriter, iterate_arrays
-from unspeech.errors import UnspeechError
-from unspeech.files import open_file
+from unspeech.cli.errors import UnspeechError
+from unspeech.files.text import open_file
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 
 MATRIX = np.arange(60, dtype=np.float32).reshape(12, 5) / 7
 VECTOR = np.arange(9, dtype=np.float32) / 7

@@ -6,11 +6,11 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from helpers.faults import accepted, make_special, refused
+from helpers.programs import ROOT
 
-from faults.helper import accepted, make_special, refused
-from unspeech.audio_file import decode
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import decode
+from unspeech.kaldi.tables import read_table, write_table
 
 RATE = 16000
 FORMATS = [
@@ -84,11 +84,11 @@ def test_damaged_file(kind, fault, data):
 
 
 @pytest.mark.parametrize("kind", [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "OPUS")])
-@pytest.mark.parametrize("share", [0.3, 0.95])
-def test_cut_output_of_a_pipe(kind, share, data):
+@pytest.mark.parametrize("fraction", [0.3, 0.95])
+def test_cut_output_of_a_pipe(kind, fraction, data):
     content = coded(kind)
     (data / "x").write_bytes(content)
-    refuse(data, f"head -c {int(share * len(content))} {data / 'x'} |", "head -c")
+    refuse(data, f"head -c {int(fraction * len(content))} {data / 'x'} |", "head -c")
 
 
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])

@@ -1,67 +1,19 @@
 """Model directories that were damaged, edited, or left by an earlier version."""
 
 import hashlib
-import shutil
 
 import h5py
 import numpy as np
 import pytest
 import yaml
-from conftest import call, tiny_options, voices, write_features
-from test_disk import run_with_little_space
+from helpers.damage import edit, embed, overwrite, train
+from helpers.data import voices, write_features
+from helpers.faults import accepted, make_special, refused
+from helpers.programs import run_with_little_space
 
-from faults.helper import accepted, make_special, refused
-from unspeech.archives import iterate_arrays
-from unspeech.config import make_config
-from unspeech.model import load_model
-
-SETTINGS = {  # of a model that trains in a second
-    "embedding_transformation": "BaselineDnn",
-    "num_dnn_layers": 1,
-    "fc_size": 16,
-    "num_steps": 6,
-    "steps_per_checkpoint": 2,
-}
-
-
-def train(data, directory, **other) -> list:
-    return ["--data", data, "--dir", directory, *tiny_options(**SETTINGS | other)]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_features(tmp_path_factory.mktemp("data"), voices(speakers=3, utterances=3))
-
-
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("exp") / "model"
-    call("train", *train(data, directory))
-    return directory
-
-
-@pytest.fixture
-def model(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "model")
-
-
-def embed(data, model, *more) -> list:
-    ark = model.parent / "out/e.ark"
-    return ["utterances", "--feats", data / "feats.scp", "--model", model, "--ark", ark, *more]
-
-
-def edit(path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def overwrite(path, place: float, content: bytes) -> None:
-    """Replace bytes of a file at a share of its length."""
-    old = bytearray(path.read_bytes())
-    begin = int(place * len(old))
-    old[begin : begin + len(content)] = content
-    path.write_bytes(bytes(old))
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.network.config_files import make_config
+from unspeech.network.model import load_model
 
 
 def one_weight(model) -> None:
@@ -143,7 +95,7 @@ def test_model_of_a_version_with_fewer_settings(data, model):
 
 
 def load_model_weights(model) -> list[bytes]:
-    from unspeech.model import UnspeechModel
+    from unspeech.network.model import UnspeechModel
 
     built = UnspeechModel(make_config(yaml.safe_load((model / CONFIG).read_text()), "test"))
     built.load_weights(model / WEIGHTS)

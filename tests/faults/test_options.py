@@ -1,9 +1,8 @@
 """Values that an option or a setting cannot have: refused by its name, before any work."""
 
 import pytest
-from conftest import ROOT
-
-from faults.helper import refused
+from helpers.faults import refused
+from helpers.programs import ROOT
 
 # The options with which each program is called rightly, but for the one that is tried. What they
 # name need not be there: numbers are looked at first.

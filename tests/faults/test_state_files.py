@@ -9,12 +9,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import call, write_ark, write_features
+from helpers.data import write_ark, write_features
+from helpers.faults import accepted, make_special, refused
+from helpers.programs import call
 
-from faults.helper import accepted, make_special, refused
-from unspeech import cluster
-from unspeech.audio_file import wav_bytes
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.clustering import algorithms
+from unspeech.kaldi.tables import read_table, write_table
 
 NOBODY = 65534
 
@@ -127,7 +128,7 @@ def test_clustering_again_on_a_damaged_graph(fault, name, made, clusters):
 
 @pytest.mark.parametrize("name", ["vectors.npy", "ids.npy"])
 def test_a_graph_with_numbers_missing_at_its_end(name, made, clusters, monkeypatch):
-    monkeypatch.setattr(cluster, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(algorithms, "EXACT_UP_TO", 0)
     path = clusters / "graph" / name
     path.write_bytes(path.read_bytes()[:-4])
     command = ["--embeddings", made / "embeddings", "--out", clusters]

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import call, write_features
+from helpers.data import write_features
+from helpers.faults import SPECIAL, accepted, make_special, refused
+from helpers.programs import call
 
-from faults.helper import SPECIAL, accepted, make_special, refused
-from unspeech.audio_file import wav_bytes
-from unspeech.errors import UnspeechError
-from unspeech.tables import read_table, write_table
+from unspeech.audio.decoding import wav_bytes
+from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi.tables import read_table, write_table
 
 FAULTS = {  # of a table's bytes, and what is said of them
     "carriage returns": (lambda b: b.replace(b"\n", b"\r\n"), ":1: holds a carriage return"),

@@ -1,0 +1,77 @@
+"""Minimum spanning trees of mutual reachability distances, from the edges of a graph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from unspeech.clustering.graph import Graph
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Undirected edges between utterances."""
+
+    rows: np.ndarray  # (edges,) int32
+    columns: np.ndarray  # (edges,) int32
+    lengths: np.ndarray  # (edges,) float64
+
+    def __add__(self, other: "Edges") -> "Edges":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Edges(*(np.concatenate(pair) for pair in pairs))
+
+    def __getitem__(self, which: np.ndarray) -> "Edges":
+        return Edges(*(array[which] for array in vars(self).values()))
+
+
+def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The graph's neighbours and distances, and each utterance's core distance."""
+    ids, distances = graph.load("ids"), graph.load("distances")
+    return ids, distances, distances[:, min_samples - 1].astype(np.float64)
+
+
+def known_forest(ids: np.ndarray, distances: np.ndarray, core: np.ndarray) -> Edges:
+    """Minimum spanning forest of the neighbour graph, by parts to bound the memory."""
+    count = len(ids)
+    forest = Edges(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+    step = 1 << 21
+    for start in range(0, count, step):
+        columns = ids[start : start + step]
+        rows = np.arange(start, start + len(columns), dtype=np.int32)[:, None]
+        # An edge that is in both lists is needed once; where one list lacks it, it is longer.
+        kept = columns >= 0
+        edges = Edges(
+            np.broadcast_to(rows, columns.shape)[kept],
+            columns[kept],
+            distances[start : start + step][kept].astype(np.float64),
+        )
+        forest = spanning_forest(forest + mutual_reachability(edges, core), count)
+    return forest
+
+
+def mutual_reachability(edges: Edges, core: np.ndarray) -> Edges:
+    """Replace distances by mutual reachability distances."""
+    reach = np.maximum(core[edges.rows], core[edges.columns])
+    return Edges(edges.rows, edges.columns, np.maximum(reach, edges.lengths))
+
+
+def spanning_forest(edges: Edges, count: int) -> Edges:
+    """Minimum spanning forest. No edge is given twice."""
+    weights = np.maximum(edges.lengths, _ZERO)
+    matrix = csr_array((weights, (edges.rows, edges.columns)), shape=(count, count))
+    tree = coo_array(minimum_spanning_tree(matrix))
+    lengths = np.where(tree.data > _ZERO, tree.data, 0)
+    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), lengths)
+
+
+_ZERO = 1e-12  # length of an edge between copies, since scipy takes 0 for no edge
+
+
+def distinct(edges: Edges, count: int) -> Edges:
+    return edges[np.unique(edges.rows * np.int64(count) + edges.columns, return_index=True)[1]]
+
+
+def adjacency(edges: Edges, count: int) -> csr_array:
+    ones = np.ones(len(edges.rows), np.int8)
+    return csr_array((ones, (edges.rows, edges.columns)), shape=(count, count))

@@ -1,0 +1,15 @@
+"""Vectors placed in the plane."""
+
+import numpy as np
+
+
+def project(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Place (utterances, dim) vectors in the plane by t-SNE: (utterances, 2)."""
+    # Imported here: a second that bad input need not wait for.
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(30, (len(vectors) - 1) / 3)
+    # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
+    with threadpool_limits(1):
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)

@@ -1,0 +1,237 @@
+"""Outputs of steps: whether they are still those of their inputs, and how they are replaced."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.shell import run_bash, write_script
+from helpers.step_calls import done, files_of, step, write_vectors
+
+from unspeech.audio.decoding import wav_bytes
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
+
+
+def fbank(place: Path, *options) -> subprocess.CompletedProcess:
+    return step("make_fbank", "--nj", 2, *options, "data", cwd=place, KALDI_ROOT="")
+
+
+def test_replaced_audio_is_noticed(place, monkeypatch):
+    monkeypatch.chdir(place)  # names in feats.scp are relative to where the step was called
+    assert fbank(place).returncode == 0
+    samples = 0.1 * np.random.default_rng(9).normal(size=4000)
+    (place / "data/audio/1.wav").write_bytes(wav_bytes(samples, 16000))
+    result = fbank(place)
+    assert result.returncode == 1
+    assert "data/feats.scp was made otherwise: wav.scp is another one now" in result.stderr
+    before = dict(iterate_arrays(place / "data/feats.scp"))
+    assert fbank(place, "--overwrite", "true").returncode == 0
+    after = dict(iterate_arrays(place / "data/feats.scp"))
+    assert [np.array_equal(before[u], after[u]) for u in before] == [True, False, True]
+
+
+def test_audio_within_pipes_is_noticed(place):
+    entry = f"cat {place}/data/audio/0.wav |"
+    write_table(place / "data/wav.scp", {"a-1": entry})
+    assert fbank(place).returncode == 0
+    os.utime(place / "data/audio/0.wav", (1, 1))
+    assert "wav.scp is another one now" in fbank(place).stderr
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
+def test_an_output_whose_archive_is_lost_is_made_again(damage, place):
+    assert fbank(place).returncode == 0
+    ark = place / "data/data/raw_fbank_data.1.ark"
+    whole = ark.read_bytes()
+    if damage == "gone":
+        ark.unlink()
+    else:
+        ark.write_bytes(whole[: 0 if damage == "empty" else 100])
+    result = fbank(place)
+    assert result.returncode == 0, result.stderr
+    assert "making it again" in result.stdout
+    assert ark.read_bytes() == whole
+    assert "nothing to do" in fbank(place).stdout
+
+
+def test_a_finished_job_whose_archive_is_lost_is_done_again(place):
+    result = run_bash(
+        f"""
+        cd "{place}"
+        begin_step out/x -- gold
+        for job in 1 2; do
+          once.py out/x "$job" gold --leaves "out/$job" cp gold "out/$job"
+        done
+        rm out/1
+        once.py out/x 1 gold --leaves out/1 cp gold out/1
+        once.py out/x 2 gold --leaves out/2 cp gold out/2
+        """
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Done before") == 1
+    assert (place / "out/1").exists()
+
+
+def test_a_lost_utterance_is_noticed(place):
+    lose = "sed -i 1d out/x"
+    script = """
+        cd "{}"
+        begin_step out/x -- gold
+        once.py out/x 1 gold cp gold out/x
+        {}
+        same_utterances out/x gold out/x
+        finish_step out/x
+        """
+    result = run_bash(script.format(place, lose))
+    assert result.returncode == 1
+    assert "out/x: utterance 's0-00' of gold is missing, 39 of 40 are there" in result.stderr
+    assert not (place / "out/.x.made_from").exists()
+    assert run_bash(script.format(place, "")).returncode == 0
+
+
+def test_a_failure_within_a_substitution_ends_the_script():
+    result = run_bash('nj=$(false; echo 3); echo "went on with $nj"')
+    assert result.returncode == 1
+    assert "went on" not in result.stdout
+
+
+def test_clusters_follow_the_archives_behind_an_scp(place):
+    """In two archives, whose text of names and offsets stays the same."""
+    write_vectors(place / "two", archives=2)
+    cluster = ["--algorithm", "approximate", "--utt2spk", "gold", "two", "out"]
+    done("cluster", *cluster, cwd=place)
+    text = (place / "two/embedding.scp").read_text()
+    write_vectors(place / "two", seed=1, archives=2)
+    assert (place / "two/embedding.scp").read_text() == text
+    os.utime(place / "two/1.ark", ns=(1, 1))
+    assert "embedding.scp is another one now" in step("cluster", *cluster, cwd=place).stderr
+    vectors = (place / "out/graph/vectors.npy").read_bytes()
+    done("cluster", "--overwrite", "true", *cluster, cwd=place)
+    assert (place / "out/graph/vectors.npy").read_bytes() != vectors
+
+
+def test_overwriting_makes_a_damaged_graph_again(place):
+    done("cluster", "--algorithm", "approximate", "emb", "out", cwd=place)
+    whole = (place / "out/utt2spk").read_bytes()
+    for file in (place / "out/graph").iterdir():
+        file.write_bytes(file.read_bytes()[:40])
+    done("cluster", "--algorithm", "approximate", "--overwrite", "true", "emb", "out", cwd=place)
+    assert (place / "out/utt2spk").read_bytes() == whole
+
+
+def test_a_failed_replacement_leaves_the_old_output(place):
+    assert fbank(place).returncode == 0
+    before = files_of(place)
+    bad = place / "bad.conf"
+    bad.write_text("--num-mel-bins=none\n")
+    assert fbank(place, "--overwrite", "true", "--fbank-config", bad).returncode == 1
+    bad.unlink()
+    result = fbank(place)  # with the settings of the output that is there
+    assert result.returncode == 0, result.stderr
+    assert "complete already" in result.stdout
+    assert files_of(place) == before
+
+
+def test_a_killed_replacement_goes_on(place):
+    assert fbank(place).returncode == 0
+    old = (place / "data/data/raw_fbank_data.1.ark").read_bytes()
+    write_script(place / "stop", "#!/bin/sh\nexit 1\n")
+    words = ["--seed", "2", "--overwrite", "true"]
+    assert fbank(place, *words, "--cmd", place / "stop").returncode == 1
+    assert fbank(place, "--seed", "2").returncode == 0
+    assert (place / "data/data/raw_fbank_data.1.ark").read_bytes() != old
+    assert not [path for path in place.rglob("*") if path.name.endswith(".replaced")]
+
+
+TRAINER = """#!/usr/bin/env bash
+set -e
+[ ! -e fail ]
+mkdir -p out/checkpoints
+[ -e out/checkpoints/checkpoint ] && echo "goes on" >> trained || echo "begins" >> trained
+for name in config.yaml model.weights.h5 final.ie.id checkpoints/checkpoint; do
+  echo "$RANDOM $*" > "out/$name"
+done
+"""
+
+
+def test_a_model_stays_until_another_is_trained(place):
+    words = ["--cmd", write_script(place / "trainer", TRAINER), "feats", "out"]
+    done("train", *words, cwd=place)
+    old = files_of(place / "out")
+    (place / "out/notes").write_text("precious\n")
+    (place / "fail").touch()
+    assert step("train", "--overwrite", "true", "--seed", 2, *words, cwd=place).returncode == 1
+    assert "complete already" in done("train", *words, cwd=place)
+    assert files_of(place / "out") == old | {"notes": b"precious\n"}
+    (place / "fail").unlink()
+    done("train", "--num-steps", 9, *words, cwd=place)
+    done("train", "--overwrite", "true", "--seed", 2, *words, cwd=place)
+    assert (place / "trained").read_text().split("\n")[:3] == ["begins", "goes on", "begins"]
+    new = files_of(place / "out")
+    assert new.keys() == old.keys() | {"notes"}
+    assert new["model.weights.h5"] != old["model.weights.h5"]
+    assert not [path for path in place.rglob("*") if path.name.endswith(".replaced")]
+
+
+def test_overwriting_removes_its_own_files_only(place):
+    assert fbank(place).returncode == 0
+    for name in ("data/notes", "data/data/notes", "data/log/notes"):
+        (place / name).write_text("precious\n")
+    assert fbank(place, "--nj", "1", "--overwrite", "true").returncode == 0
+    assert all((place / name).exists() for name in ("data/notes", "data/data/notes"))
+    assert not (place / "data/data/raw_fbank_data.2.ark").exists()  # it made this one
+
+
+def test_importing_again_keeps_what_others_put_there(place):
+    done("import_corpus", "folder", "out", cwd=place)
+    (place / "out/notes").write_text("precious\n")
+    (place / "folder/0.wav").rename(place / "folder/zero.wav")
+    assert "made otherwise" in step("import_corpus", "folder", "out", cwd=place).stderr
+    done("import_corpus", "--overwrite", "true", "folder", "out", cwd=place)
+    assert list(read_table(place / "out/wav.scp")) == ["1", "2", "zero"]
+    assert (place / "out/notes").exists()
+
+
+def test_a_failed_import_leaves_the_old_one(place):
+    done("import_corpus", "data", "out", cwd=place)
+    before = files_of(place / "out")
+    (place / "folder/0.wav").rename(place / "folder/1.flac")  # two utterances called 1
+    assert step("import_corpus", "--overwrite", "true", "folder", "out", cwd=place).returncode == 1
+    assert files_of(place / "out") == before
+    done("import_corpus", "data", "out", cwd=place)
+
+
+def test_nothing_is_recorded_of_a_call_that_did_no_work(place):
+    bad = place / "bad.conf"
+    bad.write_text("--num-mel-bins=none\n")
+    assert fbank(place, "--fbank-config", bad).returncode == 1
+    result = fbank(place)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_config_that_training_refuses_is_not_in_the_way(place):
+    """What a job wrote before it failed goes, as long as no work stands behind it."""
+    write_script(place / "refuse", '#!/bin/sh\necho "fc_size: -3" > out/config.yaml\nexit 1\n')
+    words = ["--cmd", place / "refuse", "feats", "out"]
+    step("train", "--train-opts", "--fc-size -3", *words, cwd=place)
+    assert (place / "out/config.yaml").exists()
+    write_script(place / "refuse", "#!/bin/sh\n[ ! -e out/config.yaml ] || exit 2\nexit 1\n")
+    step("train", *words, cwd=place)
+    assert not (place / "out/config.yaml").exists()
+    (place / "out/checkpoints").mkdir(exist_ok=True)
+    (place / "out/checkpoints/checkpoint").touch()
+    result = step("train", "--seed", "2", *words, cwd=place)
+    assert 'out/final.ie.id was begun otherwise: seed was "1", is "2"' in result.stderr
+    result = step("train", "--num-steps", "7", *words, cwd=place)
+    assert "was begun otherwise" not in result.stderr
+
+
+def test_an_unreadable_table_is_not_taken_for_an_empty_one(place):
+    wav = place / "data/wav.scp"
+    text = wav.read_bytes()
+    wav.write_bytes(b"\xff\xfe\n")
+    assert step("import_corpus", "data", "out", cwd=place).returncode == 1
+    wav.write_bytes(text)
+    done("import_corpus", "data", "out", cwd=place)

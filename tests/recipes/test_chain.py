@@ -1,0 +1,146 @@
+"""What the recipes with a compiled Kaldi share: rows beside the features, and the table."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from helpers.data import write_features
+from helpers.models import STATISTICS
+from helpers.shell import ROOT, run
+
+from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.tables import read_table, write_table
+
+CHAIN = ROOT / "local/chain"
+BOOTCI = """#!/bin/sh
+echo "Set1: %WER 9.00 95% Conf Interval [ 8.00, 10.00 ]"
+echo "Set2: %WER 5.00 95% Conf Interval [ 4.50, 5.50 ]"
+echo "Probability of Set2 improving Set1: 97.00"
+"""
+
+
+def score(decode, errors: dict[str, int], said: dict[str, str]) -> None:
+    """Files of a scored decoding, as steps/score_kaldi.sh leaves them."""
+    scoring = decode / "scoring_kaldi"
+    for place in ("wer_details", "penalty_0.5"):
+        (scoring / place).mkdir(parents=True)
+    (scoring / "best_wer").write_text(
+        f"%WER 1.00 [ 1 / 2, 0 ins, 0 del, 1 sub ] {decode}/wer_9_0.5"
+    )
+    details = [f"{name} ref a\n{name} #csid 1 {count} 0 0" for name, count in errors.items()]
+    (scoring / "wer_details/per_utt").write_text("\n".join(details) + "\n")
+    write_table(scoring / "test_filt.txt", said)
+    write_table(scoring / "penalty_0.5/9.txt", said)
+    (decode / ".done").write_text("60")
+    (decode.parent / ".done").write_text("120")
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Two folds of two speakers each; clusters have names of their own for the utterances."""
+    systems = "# a comment\ntrue kept -\ntrue kept ivectors+statistics\nclusters removed ivectors\n"
+    (tmp_path / "systems.tsv").write_text(systems)
+    for fold, words in ((1, 10), (2, 30)):
+        data, exp = tmp_path / f"data/fold{fold}", tmp_path / f"exp/fold{fold}"
+        names = {"ann-1": "ann", "bob-1": "bob"}
+        said = dict.fromkeys(names, " ".join(["one"] * words))
+        write_table(data / "true/test/utt2spk", names)
+        score(exp / "true/tdnn_kept/decode", {"ann-1": 2, "bob-1": 4}, said)
+        score(exp / "true/tdnn_kept_ivectors+statistics/decode", {"ann-1": 1, "bob-1": 2}, said)
+        score(exp / "true/tri3/decode", {"ann-1": 4, "bob-1": 4}, said)
+        renamed = {f"spk0-{name}": text for name, text in said.items()}
+        write_table(data / "clusters/test/utt_map", {name: name[5:] for name in renamed})
+        score(exp / "clusters/tdnn_removed_ivectors/decode", dict.fromkeys(renamed, 3), renamed)
+        scores = {"clusters": 5, "speakers": 4, "outliers": 1, "utterances": 9}
+        path = exp / "unspeech/eval/test/scores.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(scores | {"ari": 0.5, "nmi": 0.25}))
+    return tmp_path
+
+
+def results(folder, **environment):
+    if not shutil.which("compute-wer-bootci"):
+        program = folder / "bin/compute-wer-bootci"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(BOOTCI)
+        program.chmod(0o755)
+        environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    environment["PYTHONPATH"] = str(ROOT / "python")
+    folds = [f"data/fold{fold}:exp/fold{fold}" for fold in (1, 2)]
+    options = ["--systems", "systems.tsv", "--out", "RESULTS.md"]
+    return run("python3", CHAIN / "results.py", *options, *folds, cwd=folder, **environment)
+
+
+def test_table_counts_all_folds_together(scored):
+    made = results(scored)
+    assert made.returncode == 0, made.stderr
+    lines = (scored / "RESULTS.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    by_name = {tuple(row[:4]): row[4:] for row in rows}
+    first = by_name["true", "chain TDNN", "kept", "none"]
+    assert (first[0], first[2]) == ("15.00", "12")
+    assert first[3:] == ["", "", "6"]
+    both = by_name["true", "chain TDNN", "kept", "ivectors and statistics"]
+    assert (both[0], both[2]) == ("7.50", "6")
+    low, high = both[4].split(" to ")
+    assert float(low) <= -7.5 <= float(high) < 0
+    clusters = by_name["clusters", "chain TDNN", "removed", "ivectors"]
+    assert (clusters[0], clusters[2]) == ("15.00", "12")
+    assert by_name["true", "GMM, triphones, fMLLR", "removed", "none"][0] == "20.00"
+    assert rows[-1] == ["2", "test", "5 / 4", "1 of 9", "0.50", "0.25"]
+
+
+def test_a_decoding_that_was_not_scored(scored):
+    (scored / "exp/fold2/true/tdnn_kept/decode/scoring_kaldi/best_wer").unlink()
+    missing = results(scored)
+    assert missing.returncode == 1
+    assert "exp/fold2/true/tdnn_kept/decode/scoring_kaldi/best_wer: no word error" in missing.stderr
+    assert not (scored / "RESULTS.md").exists()
+
+
+@pytest.fixture
+def work(many_data, tmp_path):
+    """A work directory in which rows.sh can run: features are there, Kaldi is not needed."""
+    rng = np.random.default_rng(0)
+    test = {f"s1-t{u}": rng.normal(12, 3, (50, 40)).astype(np.float32) for u in range(2)}
+    write_features(tmp_path / "data/true/test_fbank", test)
+    (tmp_path / "data/true/train_aug_fbank").symlink_to(many_data)
+    settings = [f"--{name} {value}" for name, value in STATISTICS.items()][1:]
+    lines = [
+        "mine\tconf/statistics.yaml\t" + " ".join(settings) + " --embedding-size 7"
+        "\t--average running --utts-per-spk-max 2\t--average running --causal true",
+    ]
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/rows.tsv").write_text("\n".join(lines) + "\n")
+    shutil.copy(ROOT / "local/digits/conf/sizes.sh", tmp_path)
+    (tmp_path / "path.sh").symlink_to(CHAIN / "path.sh")
+    return tmp_path
+
+
+def make_rows(work, name: str):
+    options = ["--nj", 1, "--cmd", "run_local.py", "--models", "exp/models"]
+    return run(CHAIN / "rows.sh", *options, name, "data/true", "exp/true", cwd=work)
+
+
+def test_rows_of_a_model_trained_here(work, monkeypatch):
+    monkeypatch.chdir(work)  # paths in tables are relative, as in any recipe
+    made = make_rows(work, "mine")
+    assert made.returncode == 0, made.stderr
+    for part in ("train_aug", "test"):
+        place = work / "exp/true/rows/mine" / part
+        lengths = read_table(work / f"data/true/{part}_fbank/feats.scp").keys()
+        rows = dict(iterate_arrays(place / "ivector_online.scp"))
+        assert rows.keys() == lengths
+        assert {matrix.shape[1] for matrix in rows.values()} == {7}
+        assert (place / "ivector_period").read_text().strip() == "10"
+    again = make_rows(work, "mine")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == ""
+
+
+def test_rows_that_are_not_in_the_list(work):
+    made = make_rows(work, "others")
+    assert made.returncode == 1
+    assert "conf/rows.tsv: no rows are called 'others'" in made.stderr
