@@ -6,7 +6,8 @@ Leaves `utt2spk` (cluster of each utterance), `spk2utt`, `probabilities` (that a
 to its cluster) and `clusters.json`; with gold speakers (`--utt2spk`) also `scores.json`.
 Utterances that belong to no cluster are outliers; `outliers` names them and the nearest cluster of
 each, whatever becomes of them in `utt2spk`. K-means has none. `members.npz` and the folder `graph`
-are for `unspeech.assign`, and for clustering again with other settings.
+are for `unspeech.assign`, and for clustering again with other settings. Corrections of a listener
+in the output directory are kept: `utt2spk` has them, `uncorrected` what the clustering has found.
 """
 
 import argparse
@@ -27,11 +28,15 @@ from unspeech.hierarchy import (
     Clustering,
     Settings,
     exact_clusters,
+    exact_spanning_tree,
     find_links,
     single_linkage,
+    spanning_tree,
     tree_clusters,
 )
 from unspeech.limits import COUNT, Number
+from unspeech.listen.constrained import constrained_linkage
+from unspeech.listen.corrected import read_constraints
 from unspeech.neighbours import (
     Graph,
     add_graph_options,
@@ -121,6 +126,23 @@ def hdbscan_clusters(
         return tree_clusters(linkage, settings)
 
 
+def kept_together_and_apart(
+    graph: Graph, options: argparse.Namespace, metric: str | None
+) -> np.ndarray | None:
+    """The single-linkage tree by the corrections of a listener; None if there are none."""
+    same, different = read_constraints(options.out, graph.utterances())
+    if not same and not different:
+        return None
+    settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
+    with reported("tree"):
+        if metric:
+            tree = exact_spanning_tree(graph.vectors(), settings, metric)
+        else:
+            tree = spanning_tree(graph, options.min_samples)
+        print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
+        return constrained_linkage(tree.rows, tree.columns, tree.lengths, same, different)
+
+
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
     """Distance of each utterance to its min_samples-th neighbour, (utterances,) float32."""
     if metric is None:
@@ -145,7 +167,8 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
     """Cluster by HDBSCAN or DBSCAN, by the metric or, if it is None, on the graph."""
     if options.cluster_algorithm == "HDBSCAN":
         settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
-        return hdbscan_clusters(graph, settings, metric)
+        linkage = kept_together_and_apart(graph, options, metric)
+        return hdbscan_clusters(graph, settings, None if linkage is not None else metric, linkage)
     with reported("clusters"):
         if metric:
             return dbscan_exact(graph.vectors(), options.dbscan_eps, options.min_samples, metric)

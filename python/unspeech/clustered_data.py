@@ -20,6 +20,7 @@ from unspeech.cluster_files import FATES, read_outliers, settle_outliers
 from unspeech.copies import affixes, original_of
 from unspeech.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES, UNCHANGED
 from unspeech.errors import UnspeechError, run_program
+from unspeech.listen.corrected import read_corrected
 from unspeech.names import check_unique
 from unspeech.options import OptionParser
 from unspeech.tables import atomic_write, invert, read_table, write_table
@@ -184,11 +185,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.resolve() == options.data.resolve():
         raise UnspeechError(f"{options.out}: the new data directory must not be the old one")
-    clusters = read_table(options.clusters / "utt2spk")
+    outliers = {} if options.outliers == "own" else read_outliers(options.clusters)
+    corrected = read_corrected(options.clusters, outliers)
+    clusters = corrected.utt2spk
     if options.outliers != "own":
-        outliers = read_outliers(options.clusters)
+        outliers = corrected.outliers
         clusters = settle_outliers(clusters, outliers, options.outliers, options.clusters)
     make_clustered_data(options.data, clusters, options.out)
+    names = {s: name for s, name in corrected.names.items() if s in clusters.values()}
+    if names:
+        write_table(options.out / "spk2name", names)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.cluster._hierarchical_fast import single_linkage_label
+from sklearn.metrics import pairwise_distances
 
 from unspeech.cells import nearest_centroids
 from unspeech.cluster_files import OUTLIER
@@ -82,6 +83,15 @@ def exact_clusters(vectors: np.ndarray, settings: Settings, metric: str) -> Clus
     )
 
 
+def exact_spanning_tree(vectors: np.ndarray, settings: Settings, metric: str) -> Edges:
+    """The minimum spanning tree of mutual reachability of few vectors, from all distances."""
+    distances = pairwise_distances(np.asarray(vectors, np.float64), metric=metric)
+    core = np.partition(distances, settings.min_samples, axis=1)[:, settings.min_samples]
+    reach = np.maximum(distances, np.maximum(core[:, None], core[None]))
+    tree = coo_array(minimum_spanning_tree(np.maximum(reach, _ZERO)))
+    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), tree.data)
+
+
 def tree_clusters(linkage: np.ndarray, settings: Settings) -> Clustering:
     """Condense a single-linkage tree and select clusters from it.
 
@@ -143,12 +153,17 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
     Returns:
         (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
     """
+    tree = spanning_tree(graph, min_samples)
+    return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
+
+
+def spanning_tree(graph: Graph, min_samples: int) -> Edges:
+    """The minimum spanning tree of mutual reachability on such a graph."""
     ids, distances, core = neighbours_of(graph, min_samples)
     arrays = graph.load_all(graph.folder / "links.npz")
     links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
     edges = _known_forest(ids, distances, core) + _reach(links, core)
-    tree = _forest(_distinct(edges, len(core)), len(core))
-    return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
+    return _forest(_distinct(edges, len(core)), len(core))
 
 
 def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
