@@ -15,9 +15,11 @@ from sklearn.neighbors import NearestNeighbors
 from unspeech.audio import DataAudio
 from unspeech.audio_file import wav_bytes
 from unspeech.errors import UnspeechError
-from unspeech.listen.corrected import found_by_clustering, read_speakers
+from unspeech.listen.corrected import found_by_clustering
 from unspeech.neighbours import Graph
+from unspeech.origins import file_key
 from unspeech.tables import read_table
+from unspeech.vectors import embeddings_file
 
 NEIGHBOURS = 10  # of each utterance
 ALL_PAIRS = 30_000  # utterances up to which their neighbours are looked for among all
@@ -29,7 +31,8 @@ class Corpus:
     """A corpus and its speakers.
 
     Attributes:
-        speakers: `Speakers`, after the corrections so far.
+        found: {utterance: cluster}, before corrections.
+        utterances: their order.
         vectors: (utterances, dim) float32.
         neighbours: (utterances, k) numbers of utterances; -1 for none.
         probabilities: (utterances,) float32, that it belongs to its cluster.
@@ -38,18 +41,22 @@ class Corpus:
 
     Args:
         data: data directory.
-        embeddings: what the clusters were made from, to be compared with the graph's vectors.
+        embeddings: directory, scp or ark of the vectors that the clusters were made from.
         clusters: clusters directory.
     Raises:
         UnspeechError: when a file is missing or damaged, or they do not go together.
     """
 
-    def __init__(self, data: Path, clusters: Path) -> None:
+    def __init__(self, data: Path, embeddings: str | Path, clusters: Path) -> None:
         self.data, self.clusters = data, clusters
-        found = found_by_clustering(clusters)
-        self.speakers = read_speakers(clusters, found)
-        utterances = self.speakers.utterances
+        self.found = found_by_clustering(clusters)
+        utterances = self.utterances = list(self.found)
         graph = Graph(clusters / "graph", 1)
+        files = graph.made_from("vectors").get("files", {})
+        path = embeddings_file(embeddings)
+        copies = (clusters / "originals.scp").exists()  # only some of the vectors were clustered
+        if not copies and file_key(path) not in files.values():
+            raise UnspeechError(f"{clusters}: was not made from {path}; cluster that again")
         names = graph.utterances()
         rows = {name: row for row, name in enumerate(names)}
         missing = next((name for name in utterances if name not in rows), None)

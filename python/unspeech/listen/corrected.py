@@ -49,11 +49,18 @@ def read_speakers(directory: Path, clusters: Mapping[str, str]) -> Speakers:
         UnspeechError: when the corrections are damaged.
     """
     actions, rest = read_log(directory)
-    speakers = Speakers(clusters)
-    path = directory / NAME
-    speakers.replay(actions, path)
     if rest:
-        print(f"{path}: left out, since its writing was cut short: the last {rest} bytes")
+        print(f"{directory / NAME}: its last line was cut short and does not count: {rest} bytes")
+    return corrected_speakers(directory, clusters, actions)
+
+
+def corrected_speakers(
+    directory: Path, clusters: Mapping[str, str], actions: Iterable[Mapping]
+) -> Speakers:
+    """The same by actions that were read already."""
+    path = directory / NAME
+    speakers = Speakers(clusters)
+    speakers.replay(actions, path)
     if speakers.left_out:
         print(
             f"{path}: left out, since they do not fit the clusters of today: "
