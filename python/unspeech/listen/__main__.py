@@ -8,7 +8,6 @@ line of `corrections.jsonl` in the clusters directory before the page says that 
 """
 
 import secrets
-import signal
 import sys
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def main() -> None:
         listener = make_listener(make_app(session, places, token), options.port)
     except (OSError, SystemExit):  # Werkzeug has printed why
         raise UnspeechError(f"--port {options.port}: taken, or not allowed; give another") from None
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"Listening at http://{HOST}:{listener.port}/{token}/", flush=True)
     print("Control-C ends it; nothing is lost.", flush=True)
     try:

@@ -123,7 +123,8 @@ export class List {
     if (top + HEIGHT > seen + this.box.clientHeight) {
       this.box.scrollTop = (top + HEIGHT - this.box.clientHeight) / stretch;
     }
-    await this.page(Math.floor(this.active / PAGE));
+    // What is there is shown at once, so that keys that follow quickly mean this row.
+    if (!this.current()) await this.page(Math.floor(this.active / PAGE));
     this.draw();
     if (this.current()) this.picked(this.current());
   }

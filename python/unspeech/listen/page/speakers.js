@@ -148,16 +148,10 @@ export function key(event) {
   return true;
 }
 
-export async function show() {
+export function show() {
   speakers.draw();
-  if (!speaker && speakers.current()) await pick(speakers.current());
+  utterances.draw();
   element("speaker-list").focus();
-}
-
-export async function open(id) {
-  speaker = { id, name: "", size: 0, locked: false };
-  query = "";
-  await utterances.reload(0);
 }
 
 export function start() {
@@ -203,12 +197,10 @@ export function start() {
   onChange(async () => {
     await speakers.reload();
     if (speaker && !query) {
-      const still = await get("speakers", { query: speaker.id, limit: 1 }).catch(() => null);
-      if (!still || !still.items.some((item) => item.id === speaker.id)) {
-        speaker = null;
-        if (speakers.current()) return pick(speakers.current());
-      }
+      const still = await get("speakers", { query: speaker.id, limit: 10 }).catch(() => null);
+      if (still && !still.items.some((item) => item.id === speaker.id)) speaker = null;
     }
+    if (!speaker && speakers.current()) return pick(speakers.current());
     await utterances.reload();
   });
 }
