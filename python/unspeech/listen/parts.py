@@ -47,6 +47,11 @@ class Parts:
     features: np.ndarray
     offsets: np.ndarray
 
+    def only(self, groups: np.ndarray) -> "Parts":
+        """Some of the groups."""
+        arrays = (self.inside, self.others, self.sizes, self.features, self.offsets)
+        return Parts(self.speaker, *(array[groups] for array in arrays))
+
 
 @dataclass
 class Voices:
@@ -97,9 +102,7 @@ def find_parts(voices: Voices, label: int) -> Parts:
     count, own = len(members), inside.sum(axis=1)
     rest = count - own
 
-    place = np.full(len(speakers.labels), -1)
-    place[members] = np.arange(count)
-    together, forced, refused = _said(speakers, label, place, inside)
+    together, forced, refused = _said(speakers, members, inside)
     kept = ~together & (own > 0)
     inside, weights, own, rest = inside[kept], weights[kept], own[kept], rest[kept]
     forced, refused = forced[kept], refused[kept]
@@ -112,7 +115,7 @@ def find_parts(voices: Voices, label: int) -> Parts:
 
     near = voices.neighbours[members]
     theirs = np.where(near >= 0, speakers.labels[near], -1)
-    links = _links(place[near] * (near >= 0) - (near < 0), count)
+    links = _links(_position(members, near), count)
     within = ((weights @ links) * weights).sum(axis=1)
     out = weights @ links.sum(axis=1) - within
     back = weights @ links.sum(axis=0) - within
@@ -153,23 +156,31 @@ def _soft(ratio: np.ndarray) -> np.ndarray:
     return np.arcsinh(ratio / 10)
 
 
+def _position(members: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Where utterances stand among a speaker's; -1 for those of others."""
+    place = np.searchsorted(members, who).clip(max=len(members) - 1)
+    return np.where(members[place] == who, place, -1)
+
+
 def _said(
-    speakers: Speakers, label: int, place: np.ndarray, inside: np.ndarray
+    speakers: Speakers, members: np.ndarray, inside: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each group: whether a pair of one speaker lies across it, a pair of two, and (groups,
     speakers) with which other speakers such pairs of two are."""
     together, forced = np.zeros(len(inside), bool), np.zeros(len(inside), bool)
     refused = np.zeros((len(inside), len(speakers.ids)), bool)
     for pairs, across in ((speakers.same, together), (speakers.different, forced)):
-        for a, b in pairs:
-            for first, second in ((a, b), (b, a)):
-                if place[first] < 0:
-                    continue
-                group = inside[:, place[first]]
-                if place[second] >= 0:
-                    across |= group & ~inside[:, place[second]]
-                elif pairs is speakers.different and speakers.labels[second] >= 0:
-                    refused[:, speakers.labels[second]] |= group
+        both = np.array(pairs, int).reshape(-1, 2)
+        both = np.concatenate([both, both[:, ::-1]])
+        place = _position(members, both)
+        for (first, second), (_, other) in zip(
+            place[place[:, 0] >= 0].tolist(), both[place[:, 0] >= 0].tolist(), strict=True
+        ):
+            group = inside[:, first]
+            if second >= 0:
+                across |= group & ~inside[:, second]
+            elif pairs is speakers.different and speakers.labels[other] >= 0:
+                refused[:, speakers.labels[other]] |= group
     return together, forced, refused
 
 

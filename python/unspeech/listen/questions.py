@@ -32,6 +32,7 @@ WEIGHTS = np.array([-1.0, 1.0, 0.6, -0.3, -0.25, 0.5, 0.6, 0.6, 0.5, 0.5, 1.2, 0
 SPREAD = np.array([1.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 0.3])
 AT_ONCE = 200  # speakers whose parts are looked at in one call, the largest first
 STEPS = 10  # of the search for weights after an answer
+KEPT = 24  # groups of a speaker, those that are worth most
 AGAIN = 25  # answers after which what speakers sound like is learnt again
 
 
@@ -99,6 +100,7 @@ class Questions:
         """Learn what speakers sound like, as they are now."""
         speakers = self.speakers
         self._parts: dict[int, Parts] = {}
+        self._near: dict[int, set[int]] = {}  # speakers that parts of a speaker may belong to
         self._voices = Voices(
             *(speakers, self.vectors, self.neighbours, Likeness(self.vectors, speakers.labels)),
             Sizes(len(speakers.members(label)) for label in speakers.present()),
@@ -122,10 +124,9 @@ class Questions:
             self._parts.pop(label, None)
             if len(members):
                 self._sums[label] = np.asarray(self.vectors[members], np.float64).sum(axis=0)
-        gone = list(labels)
-        for label, parts in list(self._parts.items()):
-            if np.isin(parts.others, gone).any():
-                del self._parts[label]
+        gone = set(labels)
+        for label in [label for label in self._parts if self._near[label] & gone]:
+            del self._parts[label]
         self._stale = True
 
     def learn(self, question: Question, same: bool) -> None:
@@ -251,7 +252,11 @@ class Questions:
         missing = [label for label in free if label not in self._parts]
         missing.sort(key=lambda label: (-len(speakers.members(label)), label))
         for label in missing[:AT_ONCE]:
-            self._parts[label] = find_parts(self._voices, label)
+            parts = find_parts(self._voices, label)
+            chances = _chances(parts.features, parts.offsets, self.weights)
+            worth = _worth(chances, parts.sizes)[0]
+            self._parts[label] = parts.only(np.sort(np.argsort(-worth, kind="stable")[:KEPT]))
+            self._near[label] = set(self._parts[label].others.tolist())
 
 
 def _chances(features: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
