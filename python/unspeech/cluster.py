@@ -35,7 +35,7 @@ from unspeech.hierarchy import (
     tree_clusters,
 )
 from unspeech.limits import COUNT, Number
-from unspeech.listen.constrained import constrained_linkage
+from unspeech.listen.constrained import Pairs, cut_apart, join_first, linkage_of
 from unspeech.listen.corrected import read_constraints
 from unspeech.neighbours import (
     Graph,
@@ -126,21 +126,19 @@ def hdbscan_clusters(
         return tree_clusters(linkage, settings)
 
 
-def kept_together_and_apart(
-    graph: Graph, options: argparse.Namespace, metric: str | None
-) -> np.ndarray | None:
-    """The single-linkage tree by the corrections of a listener; None if there are none."""
-    same, different = read_constraints(options.out, graph.utterances())
-    if not same and not different:
-        return None
-    settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
+def corrected_clusters(
+    graph: Graph, settings: Settings, metric: str | None, same: Pairs, different: Pairs
+) -> Clustering:
+    """Cluster so that pairs of one speaker stay together, and pairs of two apart."""
     with reported("tree"):
         if metric:
             tree = exact_spanning_tree(graph.vectors(), settings, metric)
         else:
-            tree = spanning_tree(graph, options.min_samples)
+            tree = spanning_tree(graph, settings.min_samples)
+        tree = join_first(tree, same)
+    with reported("clusters"):
         print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
-        return constrained_linkage(tree.rows, tree.columns, tree.lengths, same, different)
+        return cut_apart(tree_clusters(linkage_of(tree), settings), tree, different)
 
 
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
@@ -167,8 +165,10 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
     """Cluster by HDBSCAN or DBSCAN, by the metric or, if it is None, on the graph."""
     if options.cluster_algorithm == "HDBSCAN":
         settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
-        linkage = kept_together_and_apart(graph, options, metric)
-        return hdbscan_clusters(graph, settings, None if linkage is not None else metric, linkage)
+        same, different = read_constraints(options.out, graph.utterances())
+        if same or different:
+            return corrected_clusters(graph, settings, metric, same, different)
+        return hdbscan_clusters(graph, settings, metric)
     with reported("clusters"):
         if metric:
             return dbscan_exact(graph.vectors(), options.dbscan_eps, options.min_samples, metric)

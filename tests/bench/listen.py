@@ -311,7 +311,8 @@ def use_page(page: Page, gold: dict[str, str]) -> None:
     page.command(action="undo")
     course = answer_questions(page, gold)
     next(course)
-    page.seconds["first question"] = page.seconds.pop("questions")
+    for kept in (page.seconds, page.bytes):
+        kept["first question"] = kept.pop("questions")
     for _ in range(20):
         next(course)
     while not page.get("state")["map"]:

@@ -10,7 +10,7 @@ from shell import STEPS, run
 
 from listen.helper import correct, make_corpus
 from unspeech.hierarchy import Settings, exact_spanning_tree, tree_clusters
-from unspeech.listen.constrained import constrained_linkage
+from unspeech.listen.constrained import cut_apart, join_first, linkage_of
 from unspeech.listen.corrected import read_constraints, read_corrected
 from unspeech.tables import read_table, write_table
 
@@ -113,17 +113,18 @@ def test_a_constrained_tree_joins_and_parts():
     places = np.array([[0, 0], [0.4, 0], [8, 0], [16, 0]])[groups] + rng.normal(size=(80, 2)) / 9
     settings = Settings(5, 2, "eom", 0.0)
     tree = exact_spanning_tree(places, settings, "euclidean")
-    edges = (tree.rows, tree.columns, tree.lengths)
 
     def clusters(same, different) -> np.ndarray:
-        return tree_clusters(constrained_linkage(*edges, same, different), settings).labels
+        joined = join_first(tree, same)
+        return cut_apart(tree_clusters(linkage_of(joined), settings), joined, different).labels
 
     free = clusters([], [])
     assert free[0] == free[20] != free[40] != free[60] != free[0]
     # All pairs of the two groups' first halves are said to be of two speakers.
     apart = [(i, j) for i in range(10) for j in range(20, 30)]
     labels = clusters([], apart)
-    assert all(labels[i] != labels[j] or labels[i] == -1 for i, j in apart)
+    assert all(labels[i] != labels[j] for i, j in apart)
+    assert labels[40:].tolist() == (free[40:] + max(labels[:40])).tolist()  # others stay
     labels = clusters([(40, 60), (41, 61)], [])
     assert len(set(labels[40:].tolist()) - {-1}) == 1
     labels = clusters([(40, 60)], [(40, 60)])  # they contradict: the first counts

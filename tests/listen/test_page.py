@@ -52,9 +52,7 @@ def rows(browser, which: str) -> list[str]:
 
 def revision(browser, number: int) -> None:
     """Wait until the page says that so many corrections are done."""
-    browser.wait(
-        f"document.getElementById('counts').textContent.endsWith('; {number} corrections')"
-    )
+    browser.wait(f"document.getElementById('counts').textContent.endsWith('corrections: {number}')")
 
 
 def test_an_utterance_is_heard(page):

@@ -9,6 +9,7 @@ line of `corrections.jsonl` in the clusters directory before the page says that 
 
 import secrets
 import sys
+import threading
 from pathlib import Path
 
 from unspeech.errors import UnspeechError, run_program
@@ -47,6 +48,7 @@ def main() -> None:
         raise UnspeechError(f"--port {options.port}: taken, or not allowed; give another") from None
     print(f"Listening at http://{HOST}:{listener.port}/{token}/", flush=True)
     print("Control-C ends it; nothing is lost.", flush=True)
+    threading.Thread(target=session.questions, args=(1,), daemon=True).start()
     try:
         listener.serve_forever()
     except KeyboardInterrupt:

@@ -1,79 +1,113 @@
-"""Single linkage that keeps together and apart what a listener has said.
+"""Clusters that keep together and apart what a listener has said.
 
 In: the spanning tree of the utterances, pairs of one speaker, pairs of two.
-Out: a linkage in which the former join first, and no others than the topmost joins hold the latter.
-Source: Klein, Kamvar, Manning, "From instance-level constraints to space-level constraints", 2002,
-with Kruskal's algorithm in place of complete linkage.
+Out: a linkage in which the former join first, and clusters that are cut where they hold the latter.
+Source: after D. Klein, S. Kamvar, C. Manning, "From instance-level constraints to space-level
+constraints", ICML 2002.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster._hierarchical_fast import single_linkage_label
 
+from unspeech.hierarchy import Clustering, Edges, in_order
+
 Pairs = Sequence[tuple[int, int]]
-_FAR = 1e6  # times the longest edge: above it, nothing has a density
 
 
-def constrained_linkage(
-    rows: np.ndarray, columns: np.ndarray, lengths: np.ndarray, same: Pairs, different: Pairs
-) -> np.ndarray:
-    """Join the utterances along a spanning tree's edges.
+class _Groups:
+    """Utterances that are joined group by group, but never two groups that are to stay apart."""
 
-    Pairs of one speaker go first. An edge that would join two groups of which a pair says that
-    they are of two speakers is put off until all others are done.
+    def __init__(self, count: int, different: Pairs = ()) -> None:
+        self._parents = list(range(count))
+        self._foes: dict[int, set[int]] = {}
+        for a, b in different:
+            self._foes.setdefault(a, set()).add(b)
+            self._foes.setdefault(b, set()).add(a)
 
-    Args:
-        rows, columns, lengths: (utterances - 1,) the tree's edges, in any order.
-        same, different: pairs of utterances; where they contradict each other, `same` counts.
-    Returns:
-        (utterances - 1, 4) float64, as scipy's `linkage`.
-    """
-    order = np.argsort(lengths, kind="stable")
-    count = len(rows) + 1
-    parents = list(range(count))
-    foes: dict[int, set[int]] = {}
-    for a, b in different:
-        foes.setdefault(a, set()).add(b)
-        foes.setdefault(b, set()).add(a)
-
-    def find(node: int) -> int:
+    def find(self, node: int) -> int:
+        parents = self._parents
         while parents[node] != node:
             parents[node] = parents[parents[node]]
             node = parents[node]
         return node
 
-    def unite(a: int, b: int) -> None:
-        if len(foes.get(a, ())) > len(foes.get(b, ())):
+    def join(self, a: int, b: int) -> bool:
+        """Join the groups of two utterances; says whether they were two and may be one."""
+        a, b = self.find(a), self.find(b)
+        if a == b or b in self._foes.get(a, ()):
+            return False
+        if len(self._foes.get(a, ())) > len(self._foes.get(b, ())):
             a, b = b, a
-        parents[a] = b
-        for foe in foes.pop(a, ()):
-            foes[foe].discard(a)
-            foes[foe].add(b)
-            foes.setdefault(b, set()).add(foe)
+        self._parents[a] = b
+        for foe in self._foes.pop(a, ()):
+            self._foes[foe].discard(a)
+            self._foes[foe].add(b)
+            self._foes.setdefault(b, set()).add(foe)
+        return True
 
-    edges, put_off = [], []
-    for a, b in same:
-        first, second = find(a), find(b)
-        if first != second:
-            unite(first, second)
-            edges.append((a, b, 0.0))
-    for group in list(foes):  # pairs that contradict: both ends are in one group by now
-        foes.get(group, set()).discard(group)
-    tree = zip(rows[order].tolist(), columns[order].tolist(), lengths[order].tolist(), strict=True)
-    for a, b, length in tree:
-        first, second = find(a), find(b)
-        if first == second:
-            continue
-        if second in foes.get(first, ()):
-            put_off.append((a, b, length))
-            continue
-        unite(first, second)
-        edges.append((a, b, length))
-    far = _FAR * max(float(lengths.max(initial=0)), 1e-6)
-    for a, b, length in put_off:
-        first, second = find(a), find(b)
-        if first != second:
-            parents[first] = second
-            edges.append((a, b, far + length))
-    return single_linkage_label(np.array(edges, np.float64))
+
+def join_first(tree: Edges, same: Pairs) -> Edges:
+    """A spanning tree, in order, in which pairs of one speaker have no distance."""
+    order = np.argsort(tree.lengths, kind="stable")
+    rows, columns, lengths = tree.rows[order], tree.columns[order], tree.lengths[order]
+    groups = _Groups(len(rows) + 1)
+    pairs = [pair for pair in same if groups.join(*pair)]
+    kept = [groups.join(a, b) for a, b in zip(rows.tolist(), columns.tolist(), strict=True)]
+    first, second = np.array(pairs, np.int32).reshape(-1, 2).T
+    joined = Edges(first, second, np.zeros(len(pairs)))
+    return joined + Edges(rows, columns, lengths)[np.array(kept, bool)]
+
+
+def linkage_of(tree: Edges) -> np.ndarray:
+    """The single linkage of a spanning tree whose edges are in order, as scipy's `linkage`."""
+    return single_linkage_label(np.stack(list(vars(tree).values()), axis=1).astype(np.float64))
+
+
+def cut_apart(found: Clustering, tree: Edges, different: Pairs) -> Clustering:
+    """Cut the clusters that hold pairs of two speakers; all others stay as they are.
+
+    A cluster is put together again along the tree, but for joins that would hold such a pair.
+
+    Args:
+        tree: see `join_first`: where they contradict each other, pairs of one speaker count.
+    """
+    labels = found.labels.copy()
+    held = [(a, b) for a, b in different if labels[a] == labels[b] >= 0]
+    origins = list(range(len(found.births)))
+    for cluster in sorted({int(labels[a]) for a, _ in held}):
+        inside = (found.labels[tree.rows] == cluster) & (found.labels[tree.columns] == cluster)
+        members = np.flatnonzero(found.labels == cluster)
+        place = {member: i for i, member in enumerate(members.tolist())}
+        pairs = [(place[a], place[b]) for a, b in held if found.labels[a] == cluster]
+        edges = tree[inside]
+        certain = edges.lengths == 0
+        groups = _Groups(len(members))
+        ends = [
+            (place[a], place[b])
+            for a, b in zip(edges.rows.tolist(), edges.columns.tolist(), strict=True)
+        ]
+        for (a, b), sure in zip(ends, certain.tolist(), strict=True):
+            if sure:
+                groups.join(a, b)
+        pairs = [(groups.find(a), groups.find(b)) for a, b in pairs]
+        roots = [groups.find(i) for i in range(len(members))]
+        groups = _Groups(len(members), [(a, b) for a, b in pairs if a != b])
+        for a, b in ends:
+            groups.join(roots[a], roots[b])
+        parts = np.array([groups.find(root) for root in roots])
+        kinds, sizes = np.unique(parts, return_counts=True)
+        for kind in kinds[np.argsort(-sizes, kind="stable")][1:].tolist():
+            labels[members[parts == kind]] = len(origins)
+            origins.append(cluster)
+    labels, order = in_order(labels)
+    which = np.array(origins, int)[order]
+    return replace(
+        found,
+        labels=labels,
+        stabilities=found.stabilities[which],
+        births=found.births[which],
+        deaths=found.deaths[which],
+    )

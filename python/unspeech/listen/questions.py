@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
+from threadpoolctl import ThreadpoolController
 
 from unspeech.listen.likeness import Likeness, Sizes
 from unspeech.listen.parts import (
@@ -31,6 +32,7 @@ from unspeech.listen.speakers import Speakers
 WEIGHTS = np.array([-1.0, 1.0, 0.6, -0.3, -0.25, 0.5, 0.6, 0.6, 0.5, 0.5, 1.2, 0.5])
 SPREAD = np.array([1.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 0.3])
 AT_ONCE = 200  # speakers whose parts are looked at in one call, the largest first
+_THREADS = ThreadpoolController()  # small products: several threads would wait for each other
 STEPS = 10  # of the search for weights after an answer
 KEPT = 24  # groups of a speaker, those that are worth most
 AGAIN = 25  # answers after which what speakers sound like is learnt again
@@ -96,6 +98,7 @@ class Questions:
             self._add_up(order[start : start + (1 << 16)])
         self._start()
 
+    @_THREADS.wrap(limits=1, user_api="blas")
     def _start(self) -> None:
         """Learn what speakers sound like, as they are now."""
         speakers = self.speakers
@@ -129,6 +132,7 @@ class Questions:
             del self._parts[label]
         self._stale = True
 
+    @_THREADS.wrap(limits=1, user_api="blas")
     def learn(self, question: Question, same: bool) -> None:
         """Take an answer into account for what is probable."""
         self._answers.append((question.features, question.offsets, question.within, same))
@@ -156,14 +160,17 @@ class Questions:
         if len(self._answers) % AGAIN == 0:
             self._start()
 
-    def best(self, count: int = 1, without: Collection[tuple[int, int]] = ()) -> list[Question]:
+    def best(
+        self, count: int = 1, without: Collection[tuple[int, int]] = (), look: int = AT_ONCE
+    ) -> list[Question]:
         """The questions that are worth most, of different speakers.
 
         Args:
             count: how many at most.
             without: keys of questions that are not to be asked.
+            look: see `look`.
         """
-        self._look()
+        self.look(look)
         if not self._parts:
             return []
         parts = list(self._parts.values())
@@ -196,7 +203,7 @@ class Questions:
 
     def any(self, rng: np.random.Generator) -> Question | None:
         """One of all questions by chance, to compare with."""
-        self._look()
+        self.look(AT_ONCE)
         parts = [part for part in self._parts.values() if len(part.others)]
         while parts:
             part = parts[rng.integers(len(parts))]
@@ -236,8 +243,14 @@ class Questions:
         vectors = np.asarray(self.vectors[who], np.float64)
         return int(who[np.argmin(np.square(vectors - vectors.mean(axis=0)).sum(axis=1))])
 
-    def _look(self) -> None:
-        """Find the parts of speakers that have changed, and of some that were not looked at."""
+    @_THREADS.wrap(limits=1, user_api="blas")
+    def look(self, most: int) -> bool:
+        """Find the parts of speakers that have changed or were not looked at, the largest first.
+
+        Args:
+            most: how many speakers are looked at.
+        Returns: whether any are left.
+        """
         speakers = self.speakers
         free = [label for label in speakers.present() if label not in speakers.locked]
         if self._stale:
@@ -251,12 +264,13 @@ class Questions:
             self._stale = False
         missing = [label for label in free if label not in self._parts]
         missing.sort(key=lambda label: (-len(speakers.members(label)), label))
-        for label in missing[:AT_ONCE]:
+        for label in missing[:most]:
             parts = find_parts(self._voices, label)
             chances = _chances(parts.features, parts.offsets, self.weights)
             worth = _worth(chances, parts.sizes)[0]
             self._parts[label] = parts.only(np.sort(np.argsort(-worth, kind="stable")[:KEPT]))
             self._near[label] = set(self._parts[label].others.tolist())
+        return len(missing) > most
 
 
 def _chances(features: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ from unspeech.listen.corpus import Corpus
 from unspeech.listen.corrected import corrected_speakers
 from unspeech.listen.lists import Lists
 from unspeech.listen.log import Log, OutdatedError
-from unspeech.listen.questions import Question, Questions
+from unspeech.listen.questions import AT_ONCE, Question, Questions
 
+TOGETHER = 20  # speakers that are looked at for questions while nothing else is answered
 MOST = 20_000  # utterances that the page may name in one command
 
 
@@ -98,12 +99,17 @@ class Session(Lists):
             without: keys of questions that are not to be asked again.
             sample: a seed: questions drawn by chance instead.
         """
+        for _ in range(AT_ONCE // TOGETHER):
+            with self._lock:  # lists are given in between
+                self._catch_up()
+                if not self._ask().look(TOGETHER):
+                    break
         with self._lock:
             self._catch_up()
             questions = self._ask()
             if sample is None:
                 skipped = [tuple(map(int, key.split("-"))) for key in without]
-                found = questions.best(count, skipped)
+                found = questions.best(count, skipped, look=0)
             else:
                 drawn = [questions.any(np.random.default_rng([sample, i])) for i in range(count)]
                 found = [question for question in drawn if question]

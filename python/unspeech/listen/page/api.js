@@ -59,7 +59,7 @@ function take(now) {
   const nobody = now.nobody ? `, ${now.nobody.toLocaleString()} of no speaker` : "";
   element("counts").textContent =
     `${now.speakers.toLocaleString()} speakers, ${now.utterances.toLocaleString()} utterances` +
-    `${nobody}; ${now.revision} corrections`;
+    `${nobody}; corrections: ${now.revision}`;
   element("undo").disabled = !now.undo;
   element("redo").disabled = !now.redo;
   if (changed) for (const listener of listeners) listener();

@@ -15,7 +15,7 @@ function fillSpeaker(row, item) {
   if (item.name) title.append(make("small", { textContent: item.id }));
   row.append(
     make("span", { className: "dot" }), title,
-    item.locked ? make("span", { textContent: "🔒", title: "locked" }) : "",
+    item.locked ? make("small", { textContent: "locked" }) : "",
     make("span", { className: "number", textContent: item.size.toLocaleString() }),
     make("meter", { value: item.probability, max: 1, title: `mean probability ${item.probability}` }),
   );
