@@ -35,7 +35,7 @@ from unspeech.hierarchy import (
     tree_clusters,
 )
 from unspeech.limits import COUNT, Number
-from unspeech.listen.constrained import Pairs, cut_apart, join_first, linkage_of
+from unspeech.listen.constrained import Pairs, bring_together, cut_apart, linkage_of
 from unspeech.listen.corrected import read_constraints
 from unspeech.neighbours import (
     Graph,
@@ -135,10 +135,10 @@ def corrected_clusters(
             tree = exact_spanning_tree(graph.vectors(), settings, metric)
         else:
             tree = spanning_tree(graph, settings.min_samples)
-        tree = join_first(tree, same)
+        tree = bring_together(tree, same)
     with reported("clusters"):
         print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
-        return cut_apart(tree_clusters(linkage_of(tree), settings), tree, different)
+        return cut_apart(tree_clusters(linkage_of(tree), settings), tree, same, different)
 
 
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:

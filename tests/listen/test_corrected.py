@@ -10,7 +10,7 @@ from shell import STEPS, run
 
 from listen.helper import correct, make_corpus
 from unspeech.hierarchy import Settings, exact_spanning_tree, tree_clusters
-from unspeech.listen.constrained import cut_apart, join_first, linkage_of
+from unspeech.listen.constrained import bring_together, cut_apart, linkage_of
 from unspeech.listen.corrected import read_constraints, read_corrected
 from unspeech.tables import read_table, write_table
 
@@ -115,8 +115,9 @@ def test_a_constrained_tree_joins_and_parts():
     tree = exact_spanning_tree(places, settings, "euclidean")
 
     def clusters(same, different) -> np.ndarray:
-        joined = join_first(tree, same)
-        return cut_apart(tree_clusters(linkage_of(joined), settings), joined, different).labels
+        joined = bring_together(tree, same)
+        found = tree_clusters(linkage_of(joined), settings)
+        return cut_apart(found, joined, same, different).labels
 
     free = clusters([], [])
     assert free[0] == free[20] != free[40] != free[60] != free[0]
@@ -127,6 +128,9 @@ def test_a_constrained_tree_joins_and_parts():
     assert labels[40:].tolist() == (free[40:] + max(labels[:40])).tolist()  # others stay
     labels = clusters([(40, 60), (41, 61)], [])
     assert len(set(labels[40:].tolist()) - {-1}) == 1
+    # Many pairs within a speaker change nothing.
+    star = [(40, i) for i in range(41, 55)]
+    np.testing.assert_array_equal(clusters(star, []), free)
     labels = clusters([(40, 60)], [(40, 60)])  # they contradict: the first counts
     assert len(set(labels[40:].tolist()) - {-1}) == 1
 

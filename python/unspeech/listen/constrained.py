@@ -1,7 +1,7 @@
 """Clusters that keep together and apart what a listener has said.
 
 In: the spanning tree of the utterances, pairs of one speaker, pairs of two.
-Out: a linkage in which the former join first, and clusters that are cut where they hold the latter.
+Out: a tree in which the former are neighbours, and clusters cut where they hold the latter.
 Source: after D. Klein, S. Kamvar, C. Manning, "From instance-level constraints to space-level
 constraints", ICML 2002.
 """
@@ -49,16 +49,22 @@ class _Groups:
         return True
 
 
-def join_first(tree: Edges, same: Pairs) -> Edges:
-    """A spanning tree, in order, in which pairs of one speaker have no distance."""
-    order = np.argsort(tree.lengths, kind="stable")
-    rows, columns, lengths = tree.rows[order], tree.columns[order], tree.lengths[order]
-    groups = _Groups(len(rows) + 1)
-    pairs = [pair for pair in same if groups.join(*pair)]
-    kept = [groups.join(a, b) for a, b in zip(rows.tolist(), columns.tolist(), strict=True)]
-    first, second = np.array(pairs, np.int32).reshape(-1, 2).T
-    joined = Edges(first, second, np.zeros(len(pairs)))
-    return joined + Edges(rows, columns, lengths)[np.array(kept, bool)]
+def bring_together(tree: Edges, same: Pairs) -> Edges:
+    """A spanning tree, in order, in which the utterances of a pair are neighbours.
+
+    Their distance is what each has from its nearest neighbour at least: nearer, they would be a
+    dense place of their own within their speaker.
+    """
+    count = len(tree.rows) + 1
+    nearest = np.full(count, np.inf)
+    for ends in (tree.rows, tree.columns):
+        np.minimum.at(nearest, ends, tree.lengths)
+    first, second = np.array(same, np.int32).reshape(-1, 2).T
+    edges = Edges(first, second, np.maximum(nearest[first], nearest[second])) + tree
+    edges = edges[np.argsort(edges.lengths, kind="stable")]
+    groups = _Groups(count)
+    ends = zip(edges.rows.tolist(), edges.columns.tolist(), strict=True)
+    return edges[np.array([groups.join(a, b) for a, b in ends], bool)]
 
 
 def linkage_of(tree: Edges) -> np.ndarray:
@@ -66,13 +72,14 @@ def linkage_of(tree: Edges) -> np.ndarray:
     return single_linkage_label(np.stack(list(vars(tree).values()), axis=1).astype(np.float64))
 
 
-def cut_apart(found: Clustering, tree: Edges, different: Pairs) -> Clustering:
+def cut_apart(found: Clustering, tree: Edges, same: Pairs, different: Pairs) -> Clustering:
     """Cut the clusters that hold pairs of two speakers; all others stay as they are.
 
-    A cluster is put together again along the tree, but for joins that would hold such a pair.
+    A cluster is put together again along the tree, pairs of one speaker first, but for joins that
+    would hold a pair of two. Where they contradict each other, those of one speaker count.
 
     Args:
-        tree: see `join_first`: where they contradict each other, pairs of one speaker count.
+        tree: see `bring_together`.
     """
     labels = found.labels.copy()
     held = [(a, b) for a, b in different if labels[a] == labels[b] >= 0]
@@ -83,15 +90,14 @@ def cut_apart(found: Clustering, tree: Edges, different: Pairs) -> Clustering:
         place = {member: i for i, member in enumerate(members.tolist())}
         pairs = [(place[a], place[b]) for a, b in held if found.labels[a] == cluster]
         edges = tree[inside]
-        certain = edges.lengths == 0
-        groups = _Groups(len(members))
         ends = [
             (place[a], place[b])
             for a, b in zip(edges.rows.tolist(), edges.columns.tolist(), strict=True)
         ]
-        for (a, b), sure in zip(ends, certain.tolist(), strict=True):
-            if sure:
-                groups.join(a, b)
+        groups = _Groups(len(members))
+        for a, b in same:
+            if a in place and b in place:
+                groups.join(place[a], place[b])
         pairs = [(groups.find(a), groups.find(b)) for a, b in pairs]
         roots = [groups.find(i) for i in range(len(members))]
         groups = _Groups(len(members), [(a, b) for a, b in pairs if a != b])
