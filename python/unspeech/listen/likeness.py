@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-SAMPLE = 100_000  # utterances that the model is learnt from, at most
+SAMPLE = 30_000  # utterances that the model is learnt from, at most
 CORRELATION = 0.2  # of what varies within a speaker, between utterances: 20 count for 4
 SHRINKAGE = 0.1  # of the covariance within speakers, towards a sphere
 LEAST = 1e-3  # variance between speakers, where that within is 1

@@ -96,14 +96,14 @@ class Questions:
         order = np.argsort(speakers.labels, kind="stable")
         for start in range(0, len(order), 1 << 16):
             self._add_up(order[start : start + (1 << 16)])
-        self._start()
-
-    @_THREADS.wrap(limits=1, user_api="blas")
-    def _start(self) -> None:
-        """Learn what speakers sound like, as they are now."""
-        speakers = self.speakers
         self._parts: dict[int, Parts] = {}
         self._near: dict[int, set[int]] = {}  # speakers that parts of a speaker may belong to
+        self._fit()
+
+    @_THREADS.wrap(limits=1, user_api="blas")
+    def _fit(self) -> None:
+        """Learn what speakers sound like, as they are now."""
+        speakers = self.speakers
         self._voices = Voices(
             *(speakers, self.vectors, self.neighbours, Likeness(self.vectors, speakers.labels)),
             Sizes(len(speakers.members(label)) for label in speakers.present()),
@@ -158,7 +158,9 @@ class Questions:
         )
         self.weights = found.x
         if len(self._answers) % AGAIN == 0:
-            self._start()
+            self._fit()
+            if len(self._parts) <= AT_ONCE:  # more would take long, and have changed little
+                self._parts.clear()
 
     def best(
         self, count: int = 1, without: Collection[tuple[int, int]] = (), look: int = AT_ONCE
