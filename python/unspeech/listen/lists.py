@@ -123,18 +123,21 @@ class Lists:
                 "speaker": found
             }
 
+    def fold(self) -> None:
+        """Make what is searched in, unless it is there."""
+        if self._folded is None:
+            texts = self.corpus.texts
+            self._folded = [
+                f"{name} {texts.get(name, '')}".casefold() for name in self.corpus.utterances
+            ]
+
     def search(self, query: str, offset: int, limit: int) -> dict:
         """Utterances whose names or texts hold some characters; `-` finds those of nobody."""
         with self._lock:
             if query == "-":
                 found = np.flatnonzero(self.speakers.labels == NOBODY).tolist()
             else:
-                if self._folded is None:
-                    texts = self.corpus.texts
-                    self._folded = [
-                        f"{name} {texts.get(name, '')}".casefold()
-                        for name in self.speakers.utterances
-                    ]
+                self.fold()
                 query = query.casefold()
                 found = [i for i, text in enumerate(self._folded) if query in text]
             page = [self.utterance(i) for i in found[offset : offset + limit]]

@@ -86,6 +86,11 @@ class Session(Lists):
             self._questions = Questions(self.speakers, corpus.vectors, corpus.neighbours)
         return self._questions
 
+    def prepare(self) -> None:
+        """Make what the first requests need, before they come."""
+        self.fold()
+        self.questions(1)
+
     def typical(self, speaker: str) -> dict:
         """The utterance of a speaker that is nearest to its mean."""
         with self._lock:
