@@ -12,8 +12,9 @@ lowest mean probability, the least probable first, each compared with the speake
 utterance; `erring`, as `worth`, but one answer of 20 is wrong. Every run is a line of JSON in
 <dir>/results.jsonl and is not repeated.
 
-`size`: makes a corpus of generated vectors, clusters it, and measures how long the page waits for
-each of its requests, how much of it is sent, and how long clustering again takes with corrections.
+`size`: makes a corpus of generated vectors and a clusters directory as cluster.sh would leave it,
+with one speaker of 50 joined to another, and measures how long the page waits for each of its
+requests and how much is sent.
 """
 
 import argparse
@@ -30,9 +31,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unspeech.archives import ArkWriter
 from unspeech.audio_file import wav_bytes
 from unspeech.listen.corrected import read_corrected
+from unspeech.neighbours import Graph, write_array
+from unspeech.origins import file_key
 from unspeech.scores import clustering_scores
 from unspeech.tables import make_directory, read_table, write_table
 
@@ -244,6 +246,7 @@ def plot(courses: dict, names: list[str], goal: float, file: Path) -> None:
 
 def make_large(folder: Path, utterances: int) -> None:
     """A corpus of generated vectors, 60 utterances a speaker on average, and one recording."""
+    shutil.rmtree(folder, ignore_errors=True)
     rng = np.random.default_rng(1)
     speakers = utterances // 60
     weights = rng.lognormal(0, 0.6, speakers)
@@ -252,11 +255,26 @@ def make_large(folder: Path, utterances: int) -> None:
     names = [f"u{i:08d}" for i in rng.permutation(utterances).tolist()]
     order = np.argsort(names)
     make_directory(folder / "data")
-    with ArkWriter(folder / "emb/embedding.ark", folder / "emb/embedding.scp") as writer:
-        for i in order.tolist():
-            vector = centres[whose[i]] + 0.45 * rng.standard_normal(100, np.float32)
-            writer.write(names[i], vector / np.linalg.norm(vector))
-    write_table(folder / "gold", {name: f"s{s}" for name, s in zip(names, whose, strict=True)})
+    names, whose = [names[i] for i in order.tolist()], whose[order]
+    vectors = centres[whose]
+    for start in range(0, utterances, 1 << 16):
+        block = vectors[start : start + (1 << 16)]
+        block += 0.45 * rng.standard_normal(block.shape, np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    scp = write_archive(folder / "emb/embedding.ark", names, vectors)
+    write_clusters(folder / "clusters", names, np.where(whose % 50 == 1, whose - 1, whose))
+    graph = Graph(folder / "clusters/graph", 1)
+    make_directory(graph.folder)
+    write_array(graph.folder / "vectors.npy", "<f4", vectors.shape, [vectors])
+    by_speaker = np.argsort(whose, kind="stable").astype(np.int32)
+    steps = np.arange(1, 11)  # neighbours: the next ones of the speaker, or of the one after it
+    near = np.empty((utterances, len(steps)), np.int32)
+    near[by_speaker] = by_speaker[(np.arange(utterances)[:, None] + steps) % utterances]
+    write_array(graph.folder / "ids.npy", "<i4", near.shape, [near])
+    (graph.folder / "utterances").write_text("".join(f"{name}\n" for name in names))
+    made_from = {"files": {str(scp): file_key(scp)}}
+    (graph.folder / "vectors.json").write_text(json.dumps(made_from))
+    (graph.folder / "neighbours.json").write_text("{}")
     sound = 0.1 * rng.standard_normal(16000 * 60)
     (folder / "data/one.wav").write_bytes(wav_bytes(sound.clip(-1, 1), 16000))
     write_table(folder / "data/wav.scp", {"one": folder / "data/one.wav"})
@@ -264,34 +282,59 @@ def make_large(folder: Path, utterances: int) -> None:
     write_table(folder / "data/segments", {u: f"one {s} {s + 3}" for u, s in starts.items()})
     write_table(folder / "data/text", {u: f"some words of utterance {u}" for u in names})
     write_table(folder / "data/utt2dur", dict.fromkeys(names, 3.0))
+    write_table(folder / "gold", {name: f"s{s}" for name, s in zip(names, whose, strict=True)})
+
+
+def write_archive(ark: Path, names: list[str], vectors: np.ndarray) -> Path:
+    """An archive of float vectors all of one dimension, written at once; returns its scp."""
+    make_directory(ark.parent)
+    heads = [f"{name} ".encode() for name in names]
+    binary = b"\0BFV \4" + np.int32(vectors.shape[1]).tobytes()
+    offset, lines = 0, []
+    with ark.open("wb") as file:
+        for head, vector in zip(heads, vectors, strict=True):
+            file.write(head + binary + vector.tobytes())
+            lines.append(f"{head.decode()}{ark}:{offset + len(head)}\n")
+            offset += len(head) + len(binary) + vector.nbytes
+    scp = ark.with_suffix(".scp")
+    scp.write_text("".join(lines))
+    return scp
+
+
+def write_clusters(clusters: Path, names: list[str], labels: np.ndarray) -> None:
+    """The tables of a clusters directory."""
+    rng = np.random.default_rng(1)
+    utt2spk = {name: f"c{label:05d}" for name, label in zip(names, labels.tolist(), strict=True)}
+    write_table(clusters / "utt2spk", utt2spk)
+    chances = rng.beta(8, 1, len(names)).tolist()
+    chances = {name: f"{chance:.4f}" for name, chance in zip(names, chances, strict=True)}
+    write_table(clusters / "probabilities", chances)
+    (clusters / "outliers").write_text("")
+    (clusters / "clusters.json").write_text(json.dumps({"utterances": len(names)}))
 
 
 def size(options: argparse.Namespace) -> None:
-    folder = options.dir / f"size{options.utterances}"
-    if not (folder / "gold").exists() or not (folder / "data/utt2dur").exists():
+    folder = options.dir / f"made{options.utterances}"
+    if not (folder / "gold").exists():
         make_large(folder, options.utterances)
     clusters, gold = folder / "clusters", read_table(folder / "gold")
-    cluster = [str(STEPS / "cluster.sh"), str(folder / "emb"), str(clusters)]
     (clusters / "corrections.jsonl").unlink(missing_ok=True)
-    began = time.time()
-    subprocess.run(cluster, check=True)
-    print(f"clustered in {time.time() - began:.1f} s", flush=True)
     began = time.time()
     with listening(folder / "data", folder / "emb", clusters) as page:
         print(f"the address was printed after {time.time() - began:.1f} s", flush=True)
-        use_page(page, gold)
-        print(f"| request | times | median ms | longest ms | KB |\n|{'---|' * 5}")
-        for what, waits in page.seconds.items():
-            middle, longest = 1000 * np.median(waits), 1000 * max(waits)
-            kilobytes = page.bytes[what] / 1000
-            print(f"| {what} | {len(waits)} | {middle:.0f} | {longest:.0f} | {kilobytes:.1f} |")
-    began = time.time()
-    subprocess.run(cluster, check=True)
-    print(f"clustered again, with the corrections, in {time.time() - began:.1f} s", flush=True)
+        print(f"| request | times | median ms | longest ms | KB |\n|{'---|' * 5}", flush=True)
+        for use in (use_lists, use_questions, use_map):
+            page.seconds.clear()
+            use(page, gold)
+            for what, waits in page.seconds.items():
+                middle, longest = 1000 * np.median(waits), 1000 * max(waits)
+                size = page.bytes[what] / 1000
+                print(f"| {what} | {len(waits)} | {middle:.0f} | {longest:.0f} | {size:.1f} |")
+            print(f"load {os.getloadavg()[0]:.1f}", flush=True)
 
 
-def use_page(page: Page, gold: dict[str, str]) -> None:
-    """Do what a listener does on the page."""
+def use_lists(page: Page, gold: dict[str, str]) -> None:
+    """Go through the lists, hear some of it, and correct it."""
     page.ask("page", "")
     rng = np.random.default_rng(1)
     total = page.get("speakers?limit=100", "first list of speakers")["total"]
@@ -309,14 +352,23 @@ def use_page(page: Page, gold: dict[str, str]) -> None:
     page.command(action="merge", speakers=[items[1]["id"], items[2]["id"]])
     page.command(action="split", speaker=items[3]["id"], parts=2)
     page.command(action="undo")
+
+
+def use_questions(page: Page, gold: dict[str, str]) -> None:
+    """Answer 21 questions."""
     course = answer_questions(page, gold)
     next(course)
     for kept in (page.seconds, page.bytes):
         kept["first question"] = kept.pop("questions")
     for _ in range(20):
         next(course)
+
+
+def use_map(page: Page, gold: dict[str, str]) -> None:
+    """Zoom in on the map, and draw a lasso."""
+    rng = np.random.default_rng(1)
     while not page.get("state")["map"]:
-        time.sleep(5)
+        time.sleep(2)
     for half in (0.5, 0.1, 0.01):
         x, y = rng.uniform(half, 1 - half, 2)
         window = f"left={x - half}&right={x + half}&top={y - half}&bottom={y + half}"

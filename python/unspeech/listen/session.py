@@ -4,6 +4,7 @@ In: commands in terms of speakers' ids, with the revision that the page has seen
 Out: actions in `corrections.jsonl`, and the speakers after them.
 """
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ from unspeech.listen.lists import Lists
 from unspeech.listen.log import Log, OutdatedError
 from unspeech.listen.questions import AT_ONCE, Question, Questions
 
-TOGETHER = 20  # speakers that are looked at for questions while nothing else is answered
+TOGETHER = 5  # speakers that are looked at for questions while nothing else is answered
+PAUSE = 0.002  # seconds in between, in which other requests get their turn
 MOST = 20_000  # utterances that the page may name in one command
 
 
@@ -105,10 +107,11 @@ class Session(Lists):
             sample: a seed: questions drawn by chance instead.
         """
         for _ in range(AT_ONCE // TOGETHER):
-            with self._lock:  # lists are given in between
+            with self._lock:
                 self._catch_up()
                 if not self._ask().look(TOGETHER):
                     break
+            time.sleep(PAUSE)
         with self._lock:
             self._catch_up()
             questions = self._ask()
