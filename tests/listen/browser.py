@@ -11,7 +11,7 @@ from types import TracebackType
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SECONDS = 15  # after which what a test waits for counts as not coming
+SECONDS = 60  # after which what a test waits for counts as not coming
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio",
     "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",

@@ -234,7 +234,7 @@ def test_search_and_long_lists(page):
 def test_the_map_plays_and_selects(page):
     browser, _, _, _ = page
     browser.click("#tab-map")
-    browser.wait("document.getElementById('map-info').textContent === '60 utterances'")
+    browser.wait("document.getElementById('map-info').textContent === '60 utterances'", 120)
     left, top, width, height = browser.value(
         "(() => {const box = document.getElementById('canvas').getBoundingClientRect();"
         "return [box.x, box.y, box.width, box.height]})()"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -336,9 +337,10 @@ def test_answers_put_the_speakers_right(own):
 
 def test_the_map_and_its_lasso(own):
     _, client, _ = own
-    for _ in range(600):
-        if client.get("api/state")["map"]:
-            break
+    end = time.monotonic() + 300
+    while not client.get("api/state")["map"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
     status, _, content = client.request("GET", "api/map?left=0&top=0&right=1&bottom=1")
     assert status == 200
     count = len(content) // 16

@@ -48,7 +48,12 @@ def main() -> None:
         raise UnspeechError(f"--port {options.port}: taken, or not allowed; give another") from None
     print(f"Listening at http://{HOST}:{listener.port}/{token}/", flush=True)
     print("Control-C ends it; nothing is lost.", flush=True)
-    threading.Thread(target=session.prepare, daemon=True).start()
+
+    def prepare() -> None:
+        session.prepare()
+        places.make()
+
+    threading.Thread(target=prepare, daemon=True).start()
     try:
         listener.serve_forever()
     except KeyboardInterrupt:

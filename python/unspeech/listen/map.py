@@ -7,7 +7,6 @@ Source: L. van der Maaten, G. Hinton, "Visualizing data using t-SNE", JMLR 2008.
 """
 
 import hashlib
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ SEED = 1
 
 
 class Map:
-    """Places of the utterances, made by a thread of its own.
+    """Places of the utterances, once they are made.
 
     Args:
         vectors: (utterances, dim).
@@ -35,16 +34,14 @@ class Map:
     """
 
     def __init__(self, vectors: np.ndarray, file: Path) -> None:
+        self._vectors, self._file = vectors, file
         self._places: np.ndarray | None = None
         rng = np.random.default_rng(SEED)
         self._order = rng.permutation(len(vectors)).astype(np.int32)  # a sample of any size
-        self._worker = threading.Thread(target=self._make, args=(vectors, file), daemon=True)
-        self._worker.start()
 
-    def wait(self) -> None:
-        self._worker.join()
-
-    def _make(self, vectors: np.ndarray, file: Path) -> None:
+    def make(self) -> None:
+        """Place the utterances; for thousands of them it takes half a minute."""
+        vectors, file = self._vectors, self._file
         key = hashlib.md5(usedforsecurity=False)
         for start in range(0, len(vectors), max(1, len(vectors) // 1000)):
             key.update(np.ascontiguousarray(vectors[start]).tobytes())

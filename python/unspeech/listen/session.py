@@ -90,6 +90,11 @@ class Session(Lists):
 
     def prepare(self) -> None:
         """Make what the first requests need, before they come."""
+        revision, corpus = self.revision, self.corpus
+        made = Questions(self.speakers, corpus.vectors, corpus.neighbours)
+        with self._lock:
+            if self._questions is None and revision == self.revision:
+                self._questions = made
         self.fold()
         self.questions(1)
 
