@@ -18,13 +18,37 @@ SAMPLE = 2000  # of a larger speaker's utterances, by which it is cut
 ORDERS = ("size", "unsure", "name")
 
 
+class TurnLock:
+    """A lock of which one can tell whether others wait for it.
+
+    Attributes:
+        waiting: how many do.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._counting = threading.RLock(), threading.Lock()
+        self.waiting = 0
+
+    def __enter__(self) -> None:
+        self._count(1)
+        self._lock.acquire()
+        self._count(-1)
+
+    def _count(self, step: int) -> None:
+        with self._counting:
+            self.waiting += step
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class Lists:
     """Lists of a corpus. Every method may be called by any thread."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus, self.speakers = corpus, Speakers(corpus.found)
         self.revision = 0  # of the corrections
-        self._lock = threading.RLock()
+        self._lock = TurnLock()
         self._by_id: dict[str, int] = {}
         self._sorted: dict[tuple[int, str], list[int]] = {}
         self._folded: list[str] | None = None
@@ -133,13 +157,13 @@ class Lists:
 
     def search(self, query: str, offset: int, limit: int) -> dict:
         """Utterances whose names or texts hold some characters; `-` finds those of nobody."""
+        if query == "-":
+            found = np.flatnonzero(self.speakers.labels == NOBODY).tolist()
+        else:
+            self.fold()
+            query = query.casefold()
+            found = [i for i, text in enumerate(self._folded) if query in text]
         with self._lock:
-            if query == "-":
-                found = np.flatnonzero(self.speakers.labels == NOBODY).tolist()
-            else:
-                self.fold()
-                query = query.casefold()
-                found = [i for i, text in enumerate(self._folded) if query in text]
             page = [self.utterance(i) for i in found[offset : offset + limit]]
             return {"revision": self.revision, "total": len(found), "items": page}
 

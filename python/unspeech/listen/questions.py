@@ -97,6 +97,7 @@ class Questions:
         for start in range(0, len(order), 1 << 16):
             self._add_up(order[start : start + (1 << 16)])
         self._parts: dict[int, Parts] = {}
+        self._missing: list[int] = []  # speakers whose parts are not known
         self._near: dict[int, set[int]] = {}  # speakers that parts of a speaker may belong to
         self._fit()
 
@@ -254,8 +255,8 @@ class Questions:
         Returns: whether any are left.
         """
         speakers = self.speakers
-        free = [label for label in speakers.present() if label not in speakers.locked]
         if self._stale:
+            free = [label for label in speakers.present() if label not in speakers.locked]
             counts = np.array([len(speakers.members(label)) for label in free], int)
             sums = np.array([self._sums[label] for label in free]).reshape(len(free), -1)
             means = self._voices.model.project(sums / counts[:, None]) if free else sums
@@ -263,16 +264,17 @@ class Questions:
             self._voices.means = means
             for label in speakers.locked & self._parts.keys():
                 del self._parts[label]
+            self._missing = [label for label in free if label not in self._parts]
+            self._missing.sort(key=lambda label: (-len(speakers.members(label)), label))
             self._stale = False
-        missing = [label for label in free if label not in self._parts]
-        missing.sort(key=lambda label: (-len(speakers.members(label)), label))
-        for label in missing[:most]:
+        now, self._missing = self._missing[:most], self._missing[most:]
+        for label in now:
             parts = find_parts(self._voices, label)
             chances = _chances(parts.features, parts.offsets, self.weights)
             worth = _worth(chances, parts.sizes)[0]
             self._parts[label] = parts.only(np.sort(np.argsort(-worth, kind="stable")[:KEPT]))
             self._near[label] = set(self._parts[label].others.tolist())
-        return len(missing) > most
+        return bool(self._missing)
 
 
 def _chances(features: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from unspeech.listen.log import Log, OutdatedError
 from unspeech.listen.questions import AT_ONCE, Question, Questions
 
 TOGETHER = 5  # speakers that are looked at for questions while nothing else is answered
-PAUSE = 0.002  # seconds in between, in which other requests get their turn
+PAUSE = 0.002  # seconds, in which other requests get their turn in between
 MOST = 20_000  # utterances that the page may name in one command
 
 
@@ -116,7 +116,8 @@ class Session(Lists):
                 self._catch_up()
                 if not self._ask().look(TOGETHER):
                     break
-            time.sleep(PAUSE)
+            while self._lock.waiting:
+                time.sleep(PAUSE)
         with self._lock:
             self._catch_up()
             questions = self._ask()
