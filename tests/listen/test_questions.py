@@ -63,6 +63,12 @@ def test_a_few_answers_put_all_right():
     assert max(listen("random", 30)) < scores[10]
 
 
+def test_of_many_speakers_those_nearby_are_compared(monkeypatch):
+    monkeypatch.setattr("unspeech.listen.parts.MANY", 8)
+    monkeypatch.setattr("unspeech.listen.parts.SOME", 6)
+    assert max(listen("best", 30)) > 0.995
+
+
 def test_the_same_answers_lead_to_the_same_questions():
     assert listen("best", 15) == listen("best", 15)
 

@@ -16,6 +16,8 @@ from unspeech.listen.speakers import Speakers
 
 LARGEST = 600  # utterances of a speaker that are grouped; others follow the nearest of them
 NEAR = 20  # speakers that a group is compared with
+MANY = 1000  # speakers of whom only some are looked at for NEAR ones of a group
+SOME = 100  # of them: the nearest to the whole speaker, beside those that its neighbours are of
 # A group is of its speaker, of the other one, or of neither; and whether the two speakers are one.
 STAYS, MOVES, ALONE, JOINS = 0, 1, 2, 3
 # What is known of a group; a weight for each is learnt.
@@ -111,10 +113,10 @@ def find_parts(voices: Voices, label: int) -> Parts:
     means = weights @ points / own[:, None]
     left = (points.sum(axis=0) - weights @ points) / np.maximum(rest, 1)[:, None]
     stay = model.ratio(means, own, left, np.maximum(rest, 1))
-    others, ratio, joint, sizes = _nearest(voices, label, means, own, refused)
-
     near = voices.neighbours[members]
     theirs = np.where(near >= 0, speakers.labels[near], -1)
+    others, ratio, joint, sizes = _nearest(voices, label, means, own, refused, theirs)
+
     links = _links(_position(members, near), count)
     within = ((weights @ links) * weights).sum(axis=1)
     out = weights @ links.sum(axis=1) - within
@@ -185,7 +187,12 @@ def _said(
 
 
 def _nearest(
-    voices: Voices, label: int, means: np.ndarray, own: np.ndarray, refused: np.ndarray
+    voices: Voices,
+    label: int,
+    means: np.ndarray,
+    own: np.ndarray,
+    refused: np.ndarray,
+    theirs: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each group, of which the last is all: the most likely other speaker, the ratio, that of
     all and the same speaker, and how many utterances it has."""
@@ -194,6 +201,11 @@ def _nearest(
     none = np.full(len(own), -1), low, low, np.zeros(len(own), int)
     if not len(possible):
         return none
+    if len(possible) > MANY:
+        away = np.square(voices.means[possible] - means[-1]).sum(axis=1)
+        close = np.isin(voices.labels[possible], theirs)
+        close[np.argpartition(away, SOME)[:SOME]] = True
+        possible = possible[close]
     means_there = voices.means[possible]
     away = (means_there**2).sum(axis=1) - 2 * means @ means_there.T
     away[refused[:, voices.labels[possible]]] = np.inf
