@@ -2,7 +2,8 @@
 # Cluster utterances into speakers, without labels: utt2spk, spk2utt, clusters.json, and scores.json
 # with gold speakers. Matrices, such as i-vectors over time, are averaged. An .scp or .ark file
 # serves in place of a directory. The graph of nearest neighbours is kept in <clusters-dir>/graph,
-# and not made again for other settings.
+# and not made again for other settings. Corrections that listen.sh has left in <clusters-dir> are
+# kept; the same call clusters again when there are new ones.
 #
 # Usage: steps_unspeech/cluster.sh [options] <embedding-or-ivector-dir> <clusters-dir>
 #  e.g.: steps_unspeech/cluster.sh --utt2spk data/dev/utt2spk exp/embeddings_dev exp/clusters_dev
@@ -50,9 +51,12 @@ options=(--cluster-algorithm "$cluster_algorithm" --dbscan-eps "$dbscan_eps"
   --outliers "$outliers" --seed "$seed")
 inputs=("$vectors" ${utt2spk:+"$utt2spk"})
 [ ! -e "${data:-none}/utt2uniq" ] || inputs+=("$data/utt2uniq")
-begin_step "$dir/clusters.json" "${options[@]}" ${data:+data="$data"} -- \
+corrections=()     # new ones are taken in on the graph that there is
+[ ! -e "$dir/corrections.jsonl" ] ||
+  corrections=("+corrections=$(md5sum < "$dir/corrections.jsonl" | cut -c 1-32)")
+begin_step "$dir/clusters.json" "${options[@]}" "${corrections[@]}" ${data:+data="$data"} -- \
   "$1" ${data:+"$data"} "${inputs[@]}" -- \
-  "$dir"/{utt2spk,spk2utt,outliers,probabilities,members.npz,scores.json} \
+  "$dir"/{utt2spk,spk2utt,outliers,probabilities,members.npz,scores.json,uncorrected} \
   ${data:+"$dir/originals.scp"}
 ! $overwrite || rm -f "$dir"/graph/*.json    # what says which phases of the graph are done
 

@@ -9,7 +9,8 @@ set -euo pipefail
 . "$(dirname "$0")/../path.sh"
 
 cmd=run_local.py   # how the job is run; see cmd.sh
-clusters=          # clusters directory, to score and to colour as well
+clusters=          # clusters directory, to score and to colour as well, corrected as listen.sh has
+                   # left it
 cohort=            # embedding directory to normalise scores with: of training speech, normalised alike
 cohort_top=300     # how many of the cohort, the nearest ones, count for an utterance [integer >= 1]
 metric=cosine      # euclidean: of the vectors as they are [cosine|euclidean]
@@ -34,8 +35,10 @@ if [ -n "$cohort" ]; then
   others=$(vectors_of "$cohort")
   options+=(--cohort-top "$cohort_top")
 fi
+corrections=${clusters:+$clusters/corrections.jsonl}
+[ -e "$corrections" ] || corrections=
 begin_step "$dir/scores.json" "${options[@]}" -- "$1" "$vectors" "$utt2spk" \
-  ${clusters:+"$clusters/clusters.json"} ${others:+"$others"} -- \
+  ${clusters:+"$clusters/clusters.json"} ${corrections:+"$corrections"} ${others:+"$others"} -- \
   "$dir"/{det,distances,tsne}.png
 
 run_jobs "$dir/log/evaluate.log" \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make a data directory whose speakers are the clusters. An utterance's new name is
+# Make a data directory whose speakers are the clusters, corrected as listen.sh has left them (names
+# of speakers as they were typed are in spk2name). An utterance's new name is
 # <cluster>-<utterance>; utt_map has a line `new old` each. A speed-perturbed copy, sp0.9-<utterance>,
 # gets the cluster of the original: sp0.9-<cluster>-<utterance>.
 #
@@ -22,13 +23,16 @@ dir=$3
 require_files "$data/utt2spk" "$clusters/utt2spk"
 inputs=("$clusters/utt2spk")
 [ "$outliers" = own ] || inputs+=("$clusters/outliers")
+for name in uncorrected corrections.jsonl; do
+  [ ! -e "$clusters/$name" ] || inputs+=("$clusters/$name")
+done
 for name in wav.scp segments text utt2uniq feats.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$dir/spk2utt" outliers="$outliers" -- "$data" "$clusters" "${inputs[@]}" -- \
   "$dir"/{wav.scp,segments,utt2spk,text,feats.scp,vad.scp,cmvn.scp,cmvn.ark,utt_map,utt2uniq} \
   "$dir"/{utt2dur,utt2num_frames,utt2lang,utt2warp,reco2dur,reco2file_and_channel} \
-  "$dir"/{frame_shift,stm,glm,ctm}
+  "$dir"/{frame_shift,stm,glm,ctm,spk2name}
 
 tied python3 -m unspeech.clustered_data --data "$data" --clusters "$clusters" \
   --outliers "$outliers" --out "$dir"

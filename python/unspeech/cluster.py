@@ -6,7 +6,8 @@ Leaves `utt2spk` (cluster of each utterance), `spk2utt`, `probabilities` (that a
 to its cluster) and `clusters.json`; with gold speakers (`--utt2spk`) also `scores.json`.
 Utterances that belong to no cluster are outliers; `outliers` names them and the nearest cluster of
 each, whatever becomes of them in `utt2spk`. K-means has none. `members.npz` and the folder `graph`
-are for `unspeech.assign`, and for clustering again with other settings.
+are for `unspeech.assign`, and for clustering again with other settings. Corrections of a listener
+in the output directory are kept: `utt2spk` has them, `uncorrected` what the clustering has found.
 """
 
 import numpy as np

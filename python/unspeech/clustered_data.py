@@ -15,7 +15,8 @@ from unspeech.cli.options import OptionParser
 from unspeech.clustering.clustered_data import make_clustered_data
 from unspeech.clustering.directory import read_outliers, settle_outliers
 from unspeech.clustering.options import OUTLIER_POLICIES
-from unspeech.kaldi.tables import read_table
+from unspeech.corrections.corrected import read_corrected
+from unspeech.kaldi.tables import write_table
 
 
 def main() -> None:
@@ -32,11 +33,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.resolve() == options.data.resolve():
         raise UnspeechError(f"{options.out}: the new data directory must not be the old one")
-    clusters = read_table(options.clusters / "utt2spk")
+    outliers = {} if options.outliers == "own" else read_outliers(options.clusters)
+    corrected = read_corrected(options.clusters, outliers)
+    clusters = corrected.utt2spk
     if options.outliers != "own":
-        outliers = read_outliers(options.clusters)
+        outliers = corrected.outliers
         clusters = settle_outliers(clusters, outliers, options.outliers, options.clusters)
     make_clustered_data(options.data, clusters, options.out)
+    names = {s: name for s, name in corrected.names.items() if s in clusters.values()}
+    if names:
+        write_table(options.out / "spk2name", names)
 
 
 if __name__ == "__main__":

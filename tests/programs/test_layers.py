@@ -8,8 +8,8 @@ from helpers.programs import ROOT
 
 SOURCE = ROOT / "python/unspeech"
 LAYERS = [  # each imports itself and those before it
-    "cli", "files", "kaldi", "audio", "network", "training", "embedding", "clustering",
-    "evaluation", "listen",
+    "cli", "files", "kaldi", "audio", "network", "training", "embedding", "corrections",
+    "clustering", "evaluation", "listen",
 ]  # fmt: skip
 PROGRAMS = len(LAYERS)  # what stands in unspeech/ itself may import all of them
 

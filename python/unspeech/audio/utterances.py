@@ -12,9 +12,11 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 
 from unspeech.audio.decoding import decode
@@ -102,6 +104,41 @@ class DataAudio:
                 except ValueError as error:
                     yield utterance, AudioError(self.source, utterance, str(error))
 
+    def excerpt(self, utterance: str) -> tuple[np.ndarray, int]:
+        """Decode one utterance alone, at its recording's own rate, to be heard.
+
+        Of a file, only the utterance's part is read.
+        Returns: (samples,) float32; rate in Hz.
+        Raises:
+            UnspeechError: when there is no such utterance, or its audio cannot be used.
+        """
+        recording, start, end, channel = utterance, 0.0, -1.0, None
+        if self._segments:
+            if utterance not in self._segments:
+                raise UnspeechError(
+                    f"{self.data / 'segments'}: no line for utterance '{utterance}'"
+                )
+            recording, start, end, channel = self._segments[utterance]
+        if recording not in self._entries:
+            raise UnspeechError(f"{self.source}: no line for utterance '{utterance}'")
+        entry = self._entries[recording]
+        try:
+            if not shutil.which("sox") and _SPEED.fullmatch(entry):
+                return self._cut(utterance, self._recording(recording, channel)), self.rate
+            known = parse_entry(entry)
+            file = open_recording(known, self.data) if known.file else _piped(entry)
+            with soundfile.SoundFile(file) as audio:
+                wanted = self._channel(recording, channel, known.channel, audio.channels)
+                rate, first = audio.samplerate, int(start * audio.samplerate)
+                audio.seek(min(first, max(audio.frames, 0)))
+                count = -1 if end < 0 else max(0, int(end * rate) - first)
+                samples = audio.read(count, dtype="float32", always_2d=True)[:, wanted]
+        except (ValueError, soundfile.SoundFileError, TypeError) as error:
+            raise AudioError(self.source, utterance, str(error)) from None
+        if not len(samples):
+            raise AudioError(self.source, utterance, "holds no audio there")
+        return samples, rate
+
     def _recording(self, recording: str, channel: int | None) -> np.ndarray:
         entry = self._entries[recording]
         speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
@@ -144,6 +181,15 @@ class DataAudio:
             raise ValueError(f"segment {start:g} to {end:g} s of a recording of {length:.2f} s")
         last = len(samples) if end < 0 else int(end * self.rate)
         return samples[int(start * self.rate) : last]
+
+
+def _piped(entry: str) -> io.BytesIO:
+    return io.BytesIO(_recent_output(entry))
+
+
+@lru_cache(maxsize=8)  # recordings whose utterances are heard one after the other
+def _recent_output(entry: str) -> bytes:
+    return pipe_output(entry)
 
 
 def read_segments(

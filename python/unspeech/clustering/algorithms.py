@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.clustering.constrained import Pairs, bring_together, cut_apart, linkage_of
 from unspeech.clustering.graph import Graph, reported
 from unspeech.clustering.hierarchy import (
     Clustering,
@@ -18,6 +19,8 @@ from unspeech.clustering.links import find_links
 from unspeech.clustering.neighbours import build_index, graph_width, join_blocks
 from unspeech.clustering.options import EXACT_UP_TO
 from unspeech.clustering.partitions import dbscan_exact, dbscan_on_graph, kmeans
+from unspeech.clustering.spanning_tree import exact_spanning_tree, spanning_tree
+from unspeech.corrections.corrected import read_constraints
 
 EXACT_AT_MOST = 30_000  # with them, memory grows with the square: 7 GB
 GRAPH_METRICS = ("cosine", "euclidean")
@@ -78,6 +81,21 @@ def hdbscan_clusters(
         return tree_clusters(linkage, settings)
 
 
+def corrected_clusters(
+    graph: Graph, settings: Settings, metric: str | None, same: Pairs, different: Pairs
+) -> Clustering:
+    """Cluster so that pairs of one speaker stay together, and pairs of two apart."""
+    with reported("tree"):
+        if metric:
+            tree = exact_spanning_tree(graph.vectors(), settings.min_samples, metric)
+        else:
+            tree = spanning_tree(graph, settings.min_samples)
+        tree = bring_together(tree, same)
+    with reported("clusters"):
+        print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
+        return cut_apart(tree_clusters(linkage_of(tree), settings), tree, same, different)
+
+
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
     """Distance of each utterance to its min_samples-th neighbour, (utterances,) float32."""
     if metric is None:
@@ -102,6 +120,9 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
     """Cluster by HDBSCAN or DBSCAN, by the metric or, if it is None, on the graph."""
     if options.cluster_algorithm == "HDBSCAN":
         settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
+        same, different = read_constraints(options.out, graph.utterances())
+        if same or different:
+            return corrected_clusters(graph, settings, metric, same, different)
         return hdbscan_clusters(graph, settings, metric)
     with reported("clusters"):
         if metric:

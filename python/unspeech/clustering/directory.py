@@ -15,13 +15,20 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.clustering.graph import BLOCK, CHUNK, Graph, store_vectors
 from unspeech.clustering.inverted_lists import nearest_centroids
 from unspeech.clustering.scores import clustering_scores
+from unspeech.corrections.corrected import (
+    NOWHERE,
+    UNCORRECTED,
+    Corrected,
+    correct,
+    read_corrected,
+)
+from unspeech.corrections.log import NAME as CORRECTIONS
 from unspeech.files.atomic import atomic_write
 from unspeech.files.npz import load_npz
 from unspeech.files.text import read_json
 from unspeech.kaldi.tables import invert, read_table, speakers_of, write_table
 
 OUTLIER = -1  # label of an utterance that density-based clustering leaves in no cluster
-NOWHERE = "-"  # the nearest cluster where there is none
 
 
 def read_clustering(directory: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -192,14 +199,22 @@ def read_outliers(directory: Path) -> dict[str, str]:
 
 
 def read_clusters(directory: Path) -> tuple[dict[str, str], set[str]]:
-    """Read a clusters directory.
+    """Read a clusters directory, with what a listener has corrected.
 
     Returns:
         ({utterance: speaker}, the outliers that are in no cluster: each a speaker of its own, or
         left out).
     """
-    clusters, outliers = read_table(directory / "utt2spk"), read_outliers(directory)
+    corrected = read_corrected(directory, read_outliers(directory))
+    clusters, outliers = corrected.utt2spk, corrected.outliers
     return clusters, {u for u, nearest in outliers.items() if clusters.get(u) != nearest}
+
+
+def with_everyone(corrected: Corrected) -> dict[str, str]:
+    """{utterance: speaker}, with a name of its own for each utterance that is of no speaker."""
+    count = len(corrected.utt2spk) + len(corrected.nobody)
+    names = speaker_names(np.full(len(corrected.nobody), OUTLIER), 0, first_outlier=count)
+    return corrected.utt2spk | dict(zip(corrected.nobody, names, strict=True))
 
 
 def write_clusters(
@@ -213,7 +228,7 @@ def write_clusters(
     gold: list[str] | None,
     first_outlier: int = 0,
 ) -> None:
-    """Write a clusters directory, `clusters.json` last.
+    """Write a clusters directory, `clusters.json` last; corrections that are there are kept.
 
     Args:
         labels: (utterances,) cluster or OUTLIER, before the policy for outliers.
@@ -231,19 +246,26 @@ def write_clusters(
         utterances[i]: cluster_name(nearest[i], clusters) for i in np.flatnonzero(labels == OUTLIER)
     }
     utt2spk = settle_outliers(names, outliers, settings["outliers"], settings["embeddings"])
+    corrected = correct(out, utt2spk, outliers) if (out / CORRECTIONS).exists() else None
+    if corrected:
+        write_table(out / UNCORRECTED, utt2spk)
+        utt2spk = with_everyone(corrected)
     write_table(out / "utt2spk", utt2spk)
     write_table(out / "spk2utt", invert(utt2spk))
+    if corrected is None:
+        (out / UNCORRECTED).unlink(missing_ok=True)
     write_table(out / "outliers", outliers)
     write_table(
         out / "probabilities",
         {u: f"{p:.4f}" for u, p in zip(utterances, probabilities.tolist(), strict=True)},
     )
     if gold:
-        grouped = nearest if settings["outliers"] == "nearest" else labels
-        alone = grouped == OUTLIER
-        grouped = np.where(alone, clusters + np.arange(len(labels)), grouped)
+        speakers = np.array([utt2spk.get(u, f"left out: {u}") for u in utterances])
+        left = corrected.outliers if corrected else outliers
+        alone = sum(utt2spk.get(u) != name for u, name in left.items())
+        alone += len(corrected.nobody) if corrected else 0
         with atomic_write(out / "scores.json") as file:
-            json.dump(clustering_scores(np.array(gold), grouped, int(alone.sum())), file, indent=2)
+            json.dump(clustering_scores(np.array(gold), speakers, alone), file, indent=2)
     command = ["python3", "-m", f"unspeech.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
     summary = {
         "utterances": len(utterances),

@@ -17,14 +17,7 @@ from sklearn.cluster._hierarchical_fast import single_linkage_label
 
 from unspeech.clustering.directory import OUTLIER
 from unspeech.clustering.graph import Graph
-from unspeech.clustering.spanning_tree import (
-    Edges,
-    distinct,
-    known_forest,
-    mutual_reachability,
-    neighbours_of,
-    spanning_forest,
-)
+from unspeech.clustering.spanning_tree import Edges, spanning_tree
 
 
 @dataclass(frozen=True)
@@ -125,11 +118,7 @@ def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
     Returns:
         (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
     """
-    ids, distances, core = neighbours_of(graph, min_samples)
-    arrays = graph.load_all(graph.folder / "links.npz")
-    links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
-    edges = known_forest(ids, distances, core) + mutual_reachability(links, core)
-    tree = spanning_forest(distinct(edges, len(core)), len(core))
+    tree = spanning_tree(graph, min_samples)
     return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
 
 

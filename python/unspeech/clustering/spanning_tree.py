@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree
+from sklearn.metrics import pairwise_distances
 
 from unspeech.clustering.graph import Graph
 
@@ -23,6 +24,24 @@ class Edges:
 
     def __getitem__(self, which: np.ndarray) -> "Edges":
         return Edges(*(array[which] for array in vars(self).values()))
+
+
+def spanning_tree(graph: Graph, min_samples: int) -> Edges:
+    """The minimum spanning tree of mutual reachability on a graph whose links are complete."""
+    ids, distances, core = neighbours_of(graph, min_samples)
+    arrays = graph.load_all(graph.folder / "links.npz")
+    links = Edges(arrays["rows"], arrays["columns"], arrays["lengths"].astype(np.float64))
+    edges = known_forest(ids, distances, core) + mutual_reachability(links, core)
+    return spanning_forest(distinct(edges, len(core)), len(core))
+
+
+def exact_spanning_tree(vectors: np.ndarray, min_samples: int, metric: str) -> Edges:
+    """The minimum spanning tree of mutual reachability of few vectors, from all distances."""
+    distances = pairwise_distances(np.asarray(vectors, np.float64), metric=metric)
+    core = np.partition(distances, min_samples, axis=1)[:, min_samples]
+    reach = np.maximum(distances, np.maximum(core[:, None], core[None]))
+    tree = coo_array(minimum_spanning_tree(np.maximum(reach, _ZERO)))
+    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), tree.data)
 
 
 def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

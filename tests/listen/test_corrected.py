@@ -1,0 +1,181 @@
+"""Corrections in the programs and steps that make and read clusters."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.data import write_ark
+from helpers.faults import refused
+from helpers.listen import correct, make_corpus
+from helpers.programs import call
+from helpers.shell import STEPS, run
+
+from unspeech.clustering.constrained import bring_together, cut_apart, linkage_of
+from unspeech.clustering.hierarchy import Settings, tree_clusters
+from unspeech.clustering.spanning_tree import exact_spanning_tree
+from unspeech.corrections.corrected import read_constraints, read_corrected
+from unspeech.kaldi.tables import read_table, write_table
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return make_corpus(tmp_path)
+
+
+def speaker_members(clusters, cluster: str) -> list[str]:
+    return [u for u, c in read_table(clusters / "utt2spk").items() if c == cluster]
+
+
+def cut(corpus) -> dict:
+    """The action that parts the two speakers of the first cluster."""
+    gold, members = read_table(corpus / "gold"), speaker_members(corpus / "clusters", "c00000")
+    part = [u for u in members if gold[u] == gold[members[0]]]
+    assert len(part) < len(members), "the corpus is to be one whose clustering is wrong"
+    other = next(u for u in members if u not in part)
+    return {"action": "different", "a": members[0], "b": other, "part": part, "to": None}
+
+
+def test_programs_take_corrections(corpus, tmp_path):
+    clusters = corpus / "clusters"
+    action = cut(corpus)
+    first, *_ = speaker_members(clusters, "c00001")
+    names = [(action["a"], "Ada"), (action["b"], "Ada"), (first, 'Eve "<b>"')]
+    correct(
+        clusters,
+        action,
+        *({"action": "name", "speaker": u, "name": name} for u, name in names),
+        {"action": "no-speaker", "utterances": [first]},
+    )
+    new = tmp_path / "new"
+    call("clustered_data", "--data", corpus / "data", "--clusters", clusters, "--out", new)
+    utt2spk = read_table(new / "utt2spk")
+    assert {utt2spk[f"{s}-{u}"] for u, s in [(action["a"], "Ada_2")]} == {"Ada_2"}
+    assert f"Ada-{action['b']}" in utt2spk
+    assert not any(first in name for name in utt2spk)
+    assert read_table(new / "spk2name") == {"Ada": "Ada", "Ada_2": "Ada", "Eve_b": 'Eve "<b>"'}
+    scores = {}
+    for corrections in (True, False):
+        out = tmp_path / f"eval{corrections}"
+        vectors = ["--embeddings", corpus / "emb", "--utt2spk", corpus / "gold"]
+        call("evaluate", *vectors, "--clusters", clusters, "--out", out)
+        scores[corrections] = json.loads((out / "scores.json").read_text())
+        (clusters / "corrections.jsonl").unlink(missing_ok=True)
+    assert scores[True]["ari"] > scores[False]["ari"]
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "approximate"])
+@pytest.mark.parametrize("method", ["HDBSCAN", "kmeans"])
+def test_clustering_again_keeps_corrections(corpus, algorithm, method):
+    clusters = corpus / "clusters"
+    action = cut(corpus)
+    join = [speaker_members(clusters, name)[0] for name in ("c00001", "c00002")]
+    nobody = speaker_members(clusters, "c00001")[-1]
+    correct(
+        clusters,
+        action,
+        {"action": "merge", "speakers": join},
+        {"action": "no-speaker", "utterances": [nobody]},
+        {"action": "name", "speaker": join[1], "name": "Ada"},
+    )
+    options = ["--embeddings", corpus / "emb", "--out", clusters, "--utt2spk", corpus / "gold"]
+    options += ["--algorithm", algorithm, "--cluster-algorithm", method, "--n-clusters", 4]
+    call("cluster", *options)
+    utt2spk = read_table(clusters / "utt2spk")
+    assert utt2spk[action["a"]] != utt2spk[action["b"]]
+    assert utt2spk[join[0]] == utt2spk[join[1]] == "Ada"
+    assert list(utt2spk.values()).count(utt2spk[nobody]) == 1
+    assert len(utt2spk) == len(read_table(corpus / "gold"))
+    corrected = read_corrected(clusters, {})
+    assert corrected.nobody == [nobody]
+    assert {u: s for u, s in utt2spk.items() if u != nobody} == corrected.utt2spk
+    ari = json.loads((clusters / "scores.json").read_text())["ari"]
+    (clusters / "corrections.jsonl").unlink()
+    call("cluster", *options)
+    assert not (clusters / "uncorrected").exists()
+    assert utt2spk != read_table(clusters / "utt2spk")
+    assert ari != json.loads((clusters / "scores.json").read_text())["ari"]
+
+
+def test_constraints_are_those_that_hold_in_the_end(corpus):
+    clusters, (a, b, c, *_) = corpus / "clusters", sorted(read_table(corpus / "gold"))
+    correct(
+        clusters,
+        {"action": "same", "a": a, "b": b, "part": None},
+        {"action": "different", "a": a, "b": b, "part": [a], "to": None},
+        {"action": "different", "a": c, "b": b, "part": [c], "to": None},
+        {"action": "undo"},
+    )
+    assert read_constraints(clusters, [a, b, c]) == ([], [(0, 1)])
+
+
+def test_a_constrained_tree_joins_and_parts():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(4), 20)
+    # Groups 0 and 1 are one dense place, groups 2 and 3 stand apart.
+    places = np.array([[0, 0], [0.4, 0], [8, 0], [16, 0]])[groups] + rng.normal(size=(80, 2)) / 9
+    settings = Settings(5, 2, "eom", 0.0)
+    tree = exact_spanning_tree(places, settings, "euclidean")
+
+    def clusters(same, different) -> np.ndarray:
+        joined = bring_together(tree, same)
+        found = tree_clusters(linkage_of(joined), settings)
+        return cut_apart(found, joined, same, different).labels
+
+    free = clusters([], [])
+    assert free[0] == free[20] != free[40] != free[60] != free[0]
+    # All pairs of the two groups' first halves are said to be of two speakers.
+    apart = [(i, j) for i in range(10) for j in range(20, 30)]
+    labels = clusters([], apart)
+    assert all(labels[i] != labels[j] for i, j in apart)
+    assert labels[40:].tolist() == (free[40:] + max(labels[:40])).tolist()  # others stay
+    labels = clusters([(40, 60), (41, 61)], [])
+    assert len(set(labels[40:].tolist()) - {-1}) == 1
+    # Many pairs within a speaker change nothing.
+    star = [(40, i) for i in range(41, 55)]
+    np.testing.assert_array_equal(clusters(star, []), free)
+    labels = clusters([(40, 60)], [(40, 60)])  # they contradict: the first counts
+    assert len(set(labels[40:].tolist()) - {-1}) == 1
+
+
+def test_damaged_corrections_are_refused(corpus, tmp_path):
+    clusters = corpus / "clusters"
+    correct(clusters, {"action": "sing"})
+    says = [clusters / "corrections.jsonl", "no action 'sing'"]
+    data = ["--data", corpus / "data", "--clusters", clusters]
+    refused("clustered_data", *data, "--out", tmp_path / "new", says=says, out=tmp_path / "new")
+    before = (clusters / "utt2spk").read_bytes()
+    refused("cluster", "--embeddings", corpus / "emb", "--out", clusters, says=says)
+    assert (clusters / "utt2spk").read_bytes() == before
+
+
+def test_corrections_that_leave_nobody(corpus, tmp_path):
+    clusters = corpus / "clusters"
+    everybody = list(read_table(corpus / "gold"))
+    correct(clusters, {"action": "no-speaker", "utterances": everybody})
+    data = ["--data", corpus / "data", "--clusters", clusters, "--out", tmp_path / "new"]
+    refused("clustered_data", *data, says=[clusters, "undo some of it"], out=tmp_path / "new")
+
+
+def test_the_step_clusters_again_when_there_are_corrections(tmp_path):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 16))
+    vectors = {f"u{i:03d}": centres[i % 4] + 0.2 * rng.normal(size=16) for i in range(60)}
+    write_ark(tmp_path / "emb/embedding.ark", vectors)
+    write_table(tmp_path / "gold", {f"u{i:03d}": f"s{i % 4}" for i in range(60)})
+
+    def cluster() -> str:
+        options = ["--utt2spk", "gold", "--algorithm", "approximate"]
+        done = run(STEPS / "cluster.sh", *options, "emb", "clusters", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    cluster()
+    assert "nothing to do" in cluster()
+    correct(tmp_path / "clusters", {"action": "merge", "speakers": ["u000", "u001"]})
+    assert "nothing to do" not in cluster()
+    log = (tmp_path / "clusters/log/cluster.log").read_text()
+    assert "links: there already" in log
+    assert "Keeping 1 pairs together" in log
+    utt2spk = read_table(tmp_path / "clusters/utt2spk")
+    assert utt2spk["u000"] == utt2spk["u001"] != utt2spk["u002"]
+    assert "nothing to do" in cluster()
