@@ -202,10 +202,11 @@ def _nearest(
     if not len(possible):
         return none
     if len(possible) > MANY:
-        away = np.square(voices.means[possible] - means[-1]).sum(axis=1)
-        close = np.isin(voices.labels[possible], theirs)
+        there = voices.means
+        away = np.einsum("sd,sd->s", there, there) - 2 * there @ means[-1]
+        close = np.isin(voices.labels, theirs)
         close[np.argpartition(away, SOME)[:SOME]] = True
-        possible = possible[close]
+        possible = np.flatnonzero(close & (voices.labels != label))
     means_there = voices.means[possible]
     away = (means_there**2).sum(axis=1) - 2 * means @ means_there.T
     away[refused[:, voices.labels[possible]]] = np.inf

@@ -246,6 +246,10 @@ class Questions:
         vectors = np.asarray(self.vectors[who], np.float64)
         return int(who[np.argmin(np.square(vectors - vectors.mean(axis=0)).sum(axis=1))])
 
+    def known(self) -> int:
+        """Of how many speakers the parts are known."""
+        return len(self._parts)
+
     @_THREADS.wrap(limits=1, user_api="blas")
     def look(self, most: int) -> bool:
         """Find the parts of speakers that have changed or were not looked at, the largest first.

@@ -17,6 +17,7 @@ from unspeech.listen.corpus import Corpus
 from unspeech.listen.lists import Lists
 from unspeech.listen.questions import AT_ONCE, Question, Questions
 
+LATER = 40  # speakers that are looked at for a question when so many are known as for the first
 TOGETHER = 5  # speakers that are looked at for questions while nothing else is answered
 PAUSE = 0.002  # seconds, in which other requests get their turn in between
 MOST = 20_000  # utterances that the page may name in one command
@@ -111,7 +112,9 @@ class Session(Lists):
             without: keys of questions that are not to be asked again.
             sample: a seed: questions drawn by chance instead.
         """
-        for _ in range(AT_ONCE // TOGETHER):
+        with self._lock:
+            most = AT_ONCE if self._ask().known() < AT_ONCE else LATER
+        for _ in range(most // TOGETHER):
             with self._lock:
                 self._catch_up()
                 if not self._ask().look(TOGETHER):
