@@ -114,7 +114,7 @@ def test_a_constrained_tree_joins_and_parts():
     # Groups 0 and 1 are one dense place, groups 2 and 3 stand apart.
     places = np.array([[0, 0], [0.4, 0], [8, 0], [16, 0]])[groups] + rng.normal(size=(80, 2)) / 9
     settings = Settings(5, 2, "eom", 0.0)
-    tree = exact_spanning_tree(places, settings, "euclidean")
+    tree = exact_spanning_tree(places, settings.min_samples, "euclidean")
 
     def clusters(same, different) -> np.ndarray:
         joined = bring_together(tree, same)

@@ -5,7 +5,7 @@ import signal
 import pytest
 from helpers.browser import Browser, find_browser
 from helpers.listen import SECONDS, make_corpus, serving
-from helpers.shell import STEPS
+from helpers.shell import STEPS, run
 
 from unspeech.corrections.log import read_log
 from unspeech.kaldi.tables import read_table
@@ -275,8 +275,6 @@ def test_without_the_token_there_is_no_page(page):
 
 
 def test_the_step_says_what_it_wants():
-    from shell import run
-
     done = run(STEPS / "listen.sh")
     assert done.returncode == 1
     assert "Usage: steps_unspeech/listen.sh" in done.stderr

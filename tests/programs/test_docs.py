@@ -62,7 +62,7 @@ def test_named_files_exist(page):
 @pages("page")
 def test_named_programs_and_modules_exist(page):
     text = text_of(page)
-    for name in set(re.findall(r"-m (unspeech\.[\w.]*\w)", text)):
+    for name in set(re.findall(r"-m (unspeech\.[a-z][\w.]*\w)", text)):
         spec = importlib.util.find_spec(name)
         assert spec, name
         assert spec.submodule_search_locations is None or importlib.util.find_spec(

@@ -14,14 +14,10 @@ same actions can be applied to another clustering of the same utterances:
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
-
-if TYPE_CHECKING:
-    from unspeech.corrections.speakers import Speakers
 
 NOBODY = -1  # label of an utterance that is of no speaker
 NONE = np.empty(0, np.int64)
@@ -36,7 +32,7 @@ class MalformedError(CorrectionError):
     """What is no action."""
 
 
-def do(state: "Speakers", action: Mapping) -> None:
+def do(state, action: Mapping) -> None:
     """Do an action.
 
     Raises:
@@ -51,7 +47,7 @@ def do(state: "Speakers", action: Mapping) -> None:
         raise MalformedError(f"action '{action['action']}' is not complete") from None
 
 
-def _merge(state: "Speakers", action: Mapping) -> None:
+def _merge(state, action: Mapping) -> None:
     labels = list(dict.fromkeys(state.label_of(u) for u in action["speakers"]))
     if len(labels) < 2 and state.strict:
         raise CorrectionError("two speakers or more are needed")
@@ -61,7 +57,7 @@ def _merge(state: "Speakers", action: Mapping) -> None:
         state.note(state.same, first, other)
 
 
-def _split(state: "Speakers", action: Mapping) -> None:
+def _split(state, action: Mapping) -> None:
     parts = [state.find(part) for part in action["parts"]]
     if not parts or len(np.unique(np.concatenate(parts))) < sum(map(len, parts)):
         raise CorrectionError("parts without common utterances are needed")
@@ -76,18 +72,18 @@ def _split(state: "Speakers", action: Mapping) -> None:
             state.note(state.different, name, other)
 
 
-def _move(state: "Speakers", action: Mapping) -> None:
+def _move(state, action: Mapping) -> None:
     who, to = state.find(action["utterances"]), action["to"]
     state.give(who, state.new_speaker() if to is None else state.label_of(to))
     if to is not None:
         state.note(state.same, state.utterances[who[0]], to)
 
 
-def _no_speaker(state: "Speakers", action: Mapping) -> None:
+def _no_speaker(state, action: Mapping) -> None:
     state.give(state.find(action["utterances"]), NOBODY)
 
 
-def _lock(state: "Speakers", action: Mapping) -> None:
+def _lock(state, action: Mapping) -> None:
     label, locked = state.label_of(action["speaker"]), action["locked"]
     if not isinstance(locked, bool):
         raise CorrectionError("locked is true or false")
@@ -102,14 +98,14 @@ def _lock(state: "Speakers", action: Mapping) -> None:
     state.set_locked(label, locked)
 
 
-def _name(state: "Speakers", action: Mapping) -> None:
+def _name(state, action: Mapping) -> None:
     name = " ".join(action["name"].split())
     if len(name) > LONGEST or not name.isprintable():
         raise CorrectionError(f"a name has up to {LONGEST} characters that can be printed")
     state.set_entry(state.names, state.label_of(action["speaker"]), name or None)
 
 
-def _same(state: "Speakers", action: Mapping) -> None:
+def _same(state, action: Mapping) -> None:
     a, b, part = action["a"], action["b"], action["part"]
     first, second = state.label_of(a), state.label_of(b)
     if first != second:
@@ -120,7 +116,7 @@ def _same(state: "Speakers", action: Mapping) -> None:
     state.note(state.same, a, b)
 
 
-def _different(state: "Speakers", action: Mapping) -> None:
+def _different(state, action: Mapping) -> None:
     a, b, part, to = action["a"], action["b"], action["part"], action["to"]
     if state.label_of(a) == state.label_of(b):
         who = np.union1d(state.find(part) if part else NONE, state.numbers[a])

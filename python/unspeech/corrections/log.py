@@ -1,9 +1,9 @@
 """`corrections.jsonl`: what a listener has said about a clusters directory, an action a line.
 
 A line is a JSON object: `revision`, the number of the line from 1, `time` in UTC, `action` and what
-the action is about, in names of utterances, so that it holds for any clustering of them; see
-`unspeech.listen.speakers` for the actions. A line that the end of a program or of the power has cut
-short was never acknowledged: it is left out, and removed by the next writer.
+the action is about, in names of utterances, so that it holds for any clustering of them;
+`unspeech.corrections.actions` has the actions. A line that the end of a program or of the power has
+cut short was never acknowledged: it is left out, and removed by the next writer.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""The speakers of a corpus as they are after corrections; `unspeech.listen.actions` has those."""
+"""The speakers of a corpus after corrections, which are those of `unspeech.corrections.actions`."""
 
 from collections.abc import Callable, Iterable, Mapping
 

@@ -68,7 +68,7 @@ class Question:
         return min(self.a, self.b), max(self.a, self.b)
 
     def action(self, speakers: Speakers, same: bool) -> dict:
-        """The action, see `unspeech.listen.actions`, that an answer is."""
+        """The action, see `unspeech.corrections.actions`, that an answer is."""
         names = speakers.utterances
         action = {"action": "same" if same else "different", "a": names[self.a], "b": names[self.b]}
         moves = not self.joins if same and not self.within else self.within and not same
