@@ -212,7 +212,7 @@ def test_help_has_whole_sentences():
         in text
     )
     text = " ".join(run(STEPS / "extract.sh", "--help").stdout.split())
-    assert "cut speakers into some of so many utterances [integer >= -1]" in text
+    assert "split speakers into groups of so many utterances; -1: do not [integer >= -1]" in text
 
 
 # Names

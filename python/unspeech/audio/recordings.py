@@ -21,7 +21,7 @@ from pathlib import Path
 
 import soundfile
 
-DECODER = Path(__file__).parents[2] / "steps_unspeech/lib/decode_audio.sh"
+DECODER = Path(__file__).parents[3] / "steps_unspeech/lib/decode_audio.sh"
 CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}  # in reco2file_and_channel
 _OFFSET = re.compile(r"(.+):([0-9]{1,18})")  # no file is longer
 _NOT_SIMPLE = re.compile(r"[|;&<>$`(){}*?\n]")  # what a shell would do more with
