@@ -97,8 +97,9 @@ def test_several_questions_are_about_different_speakers():
     assert worth == sorted(worth, reverse=True)
     speakers = [{int(questions.speakers.labels[i]) for i in (q.a, q.b)} for q in asked]
     assert len(set.union(*speakers)) >= 5
-    again = questions.best(1, without=[asked[0].key()])
-    assert again[0].key() == asked[1].key()
+    again = questions.best(1, without=[asked[0].key()])  # perhaps another of the same speakers
+    assert again[0].key() != asked[0].key()
+    assert asked[1].worth <= again[0].worth <= asked[0].worth
 
 
 def test_locked_speakers_are_not_asked_about():
