@@ -15,6 +15,8 @@ utterance; `erring`, as `worth`, but one answer of 20 is wrong. Every run is a l
 `size`: makes a corpus of generated vectors and a clusters directory as cluster.sh would leave it,
 with one speaker of 50 joined to another, and measures how long the page waits for each of its
 requests and how much is sent.
+
+Longer than other files, as both measure the same page with the same requests.
 """
 
 import argparse

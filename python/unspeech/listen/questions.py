@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
 from unspeech.corrections.speakers import Speakers
+from unspeech.listen.chances import across, chances_of, worth_of
 from unspeech.listen.likeness import Likeness, Sizes
 from unspeech.listen.parts import (
     ALONE,
@@ -140,11 +140,11 @@ class Questions:
         features, offsets, within, yes = map(np.array, zip(*self._answers, strict=True))
 
         def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
-            chances = _chances(features, offsets, weights)
+            chances = chances_of(features, offsets, weights)
             three, joins = chances[:, :JOINS], chances[:, JOINS]
             mean = np.einsum("nh,nhf->nf", three, features[:, :JOINS])
             slopes = three[..., None] * (features[:, :JOINS] - mean[:, None])
-            asked = np.where(within, chances[:, STAYS], _across(chances))
+            asked = np.where(within, chances[:, STAYS], across(chances))
             joining = (joins * (1 - joins) * (1 - chances[:, MOVES]))[:, None] * features[:, JOINS]
             moving = (1 - joins)[:, None] * slopes[:, MOVES]
             slope = np.where(within[:, None], slopes[:, STAYS], joining + moving)
@@ -179,12 +179,12 @@ class Questions:
         parts = list(self._parts.values())
         owners = np.repeat(np.arange(len(parts)), [len(part.others) for part in parts])
         groups = np.concatenate([np.arange(len(part.others)) for part in parts])
-        chances = _chances(
+        chances = chances_of(
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.offsets for part in parts]),
             self.weights,
         )
-        worth, within, joins = _worth(chances, np.concatenate([part.sizes for part in parts]))
+        worth, within, joins = worth_of(chances, np.concatenate([part.sizes for part in parts]))
         found: list[Question] = []
         seen: set[int] = set()
         asked = set(without)
@@ -211,8 +211,8 @@ class Questions:
         while parts:
             part = parts[rng.integers(len(parts))]
             group = rng.integers(len(part.others))
-            chances = _chances(part.features[[group]], part.offsets[[group]], self.weights)
-            worth, within, joins = _worth(chances, part.sizes[[group]])
+            chances = chances_of(part.features[[group]], part.offsets[[group]], self.weights)
+            worth, within, joins = worth_of(chances, part.sizes[[group]])
             if within[0] or part.others[group] >= 0:
                 return self._ask(part, group, within[0], joins[0], chances[0], float(worth[0]))
         return None
@@ -234,7 +234,7 @@ class Questions:
         inside, other = part.inside[group], int(part.others[group])
         a = self.typical(members[inside])
         b = self.typical(members[~inside] if within else self.speakers.members(other))
-        same = float(chances[STAYS] if within else _across(chances))
+        same = float(chances[STAYS] if within else across(chances))
         goes = within and chances[MOVES] > chances[ALONE]
         return Question(
             *(a, b, members[inside], bool(within), other if goes else -1, bool(joins), same, worth),
@@ -274,39 +274,8 @@ class Questions:
         now, self._missing = self._missing[:most], self._missing[most:]
         for label in now:
             parts = find_parts(self._voices, label)
-            chances = _chances(parts.features, parts.offsets, self.weights)
-            worth = _worth(chances, parts.sizes)[0]
+            chances = chances_of(parts.features, parts.offsets, self.weights)
+            worth = worth_of(chances, parts.sizes)[0]
             self._parts[label] = parts.only(np.sort(np.argsort(-worth, kind="stable")[:KEPT]))
             self._near[label] = set(self._parts[label].others.tolist())
         return bool(self._missing)
-
-
-def _chances(features: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(…, 4) probabilities: STAYS, MOVES and ALONE sum to 1, JOINS is beside them."""
-    logits = features @ weights + offsets
-    three = np.exp(logits[..., :JOINS] - logits[..., :JOINS].max(axis=-1, keepdims=True))
-    three /= three.sum(axis=-1, keepdims=True)
-    return np.concatenate([three, expit(logits[..., JOINS:])], axis=-1)
-
-
-def _across(chances: np.ndarray) -> np.ndarray:
-    """Probability that a group and the other speaker are one."""
-    joins = chances[..., JOINS]
-    return joins + (1 - joins) * chances[..., MOVES]
-
-
-def _worth(chances: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each group: what its better question is worth, whether that is within the speaker, and
-    whether by the answer that it is one all of the speaker joins the other, not the group alone."""
-    own, rest, other = sizes.T.astype(np.float64)
-    moves, alone, joins = chances[:, MOVES], chances[:, ALONE], chances[:, JOINS]
-    joins = np.where(own >= rest, joins, 0)  # a small group does not stand for the speaker
-    goes = (1 - joins) * moves
-    all_join = joins * (own + rest) * other + goes * (own - rest) * other
-    group_moves = goes * own * (other + rest) + joins * own * (other - rest)
-    parting = (moves + alone) * own * rest
-    parting += np.where(moves > alone, (moves - alone) * own * other, 0)
-    parting[rest == 0] = -1
-    across = np.maximum(all_join, group_moves)
-    within = parting > across
-    return np.maximum(parting, across), within, all_join >= group_moves
