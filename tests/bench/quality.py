@@ -18,9 +18,9 @@ conf/statistics.yaml (`statistics`) is with less pooled or with fewer directions
 of the scored corpus), adapted to it, and after rounds of clustering; other vectors, those of the
 head that a network was trained with among them (`own head`), as they are and centred on that mean.
 
-Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was
-killed resumes where it left off. `ari` counts the speakers that cluster.sh gives, `ari_alone` each outlier as
-one. `train_seconds` is the time of train.sh, features being there, since it was last started;
+Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
+resumes where it left off. `ari` counts the speakers that cluster.sh gives, `ari_alone` each outlier
+as one. `train_seconds` is the time of train.sh, features being there, since it was last started;
 `load` how many processes wanted the processors. The training of a model without a network has
 nothing random: its seeds are those of clustering. At the end the tables of all results are printed.
 
