@@ -40,7 +40,8 @@ def main() -> None:
         outliers = corrected.outliers
         clusters = settle_outliers(clusters, outliers, options.outliers, options.clusters)
     make_clustered_data(options.data, clusters, options.out)
-    names = {s: name for s, name in corrected.names.items() if s in clusters.values()}
+    present = set(clusters.values())
+    names = {s: name for s, name in corrected.names.items() if s in present}
     if names:
         write_table(options.out / "spk2name", names)
 

@@ -17,9 +17,7 @@ from unspeech.evaluation.projection import project
 from unspeech.files.atomic import atomic_write
 from unspeech.files.text import open_file
 
-LANDMARKS = (
-    2000  # utterances that are placed by t-SNE; the others go between those that are nearest
-)
+LANDMARKS = 2000  # utterances placed by t-SNE; the others go between those that are nearest
 BETWEEN = 3
 BLOCK = 1 << 14
 SEED = 1
