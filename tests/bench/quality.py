@@ -17,6 +17,7 @@ conf/statistics.yaml (`statistics`) is with less pooled or with fewer directions
 `vgg16big`, the paper's model; one for each --config. A solved head is scored as it is (on the mean
 of the scored corpus), adapted to it, and after rounds of clustering; other vectors, those of the
 head that a network was trained with among them (`own head`), as they are and centred on that mean.
+A network pools a corpus once for all stages, and adapt.sh once more for the rounds.
 
 Every result is a line of JSON in <dir>/results.jsonl, and is not measured again; what was killed
 resumes where it left off. `ari` counts the speakers that cluster.sh gives, `ari_alone` each outlier
@@ -62,10 +63,10 @@ ROOT = Path(__file__).resolve().parents[2]
 JOINED = {"fsdd": "3"}  # utterances of a speaker are joined to so many seconds
 PARTS = {"so762_train": "train", "so762_test": "test"}  # of SpeechOcean762
 BASELINES = ("fbank", "resemblyzer")
-STAGES = {  # of a solved head: options of adapt.sh
-    "as it is": ("--weight", "0", "--rounds", "0", "--embedding-size", "0"),
-    "adapted": ("--rounds", "0"),
-    "rounds": (),
+STAGES = {  # of a solved head: what adapt.sh solves it with; None: all that adapt.sh does
+    "as it is": ("--weight", "0", "--embedding-size", "0"),
+    "adapted": ("--weight", "1.5", "--embedding-size", "100"),
+    "rounds": None,
 }
 FIGURES = ("eer", "min_dcf", "nmi", "ari", "ari_alone")
 PAPER = {  # the quickest settings of the paper's recipe
@@ -120,6 +121,11 @@ class Bench:
         command = [str(word) for word in (ROOT / "steps_unspeech" / script, *arguments)]
         print("+", *command, file=sys.stderr, flush=True)
         subprocess.run(command, check=True, stdout=sys.stderr)
+
+    def program(self, name: str, *arguments) -> None:
+        words = [sys.executable, "-m", f"unspeech.{name}", *map(str, arguments)]
+        print("+", *words, file=sys.stderr, flush=True)
+        subprocess.run(words, check=True, stdout=sys.stderr)
 
     def data(self, name: str) -> Path:
         """The data directory of a corpus, or of several with + between, with features."""
@@ -215,27 +221,49 @@ class Bench:
                 (home / "seconds").write_text(f"{time.monotonic() - began:.1f}")
             return home / "model"
 
-        def vectors(data: Path, out: Path, adapt: tuple[str, ...] | None = None) -> Path:
-            model = train()
-            if adapt is None:
-                model = with_own_head(model, out / "model")
+        def own_head(data: Path, out: Path) -> Path:
+            place = home / "own_head" / data.name
+            model = with_own_head(train(), place / "model")
+            self.step("embed_utterances.sh", data, model, place / "embeddings")
+            return place / "embeddings"
+
+        def solved_head(data: Path, out: Path, solve: tuple[str, ...] | None) -> Path:
+            model, adapted = train(), out / "model"
+            pooled = self.pooled(data, model, home / "pooled" / data.name)
+            if solve is None:
+                self.step("adapt.sh", "--seed", seed, data, model, adapted)
             else:
-                self.step("adapt.sh", "--seed", seed, *adapt, data, model, out / "model")
-                model = out / "model"
-            self.step("embed_utterances.sh", data, model, out / "embeddings")
-            return out / "embeddings"
+                sums = ("--sums", pooled / "sums.npz")
+                self.program("solve", "head", "--model", model, *sums, *solve, "--out", adapted)
+            values, ark = ("--values", pooled / "values.scp"), out / "embeddings/embedding.ark"
+            self.program("solve", "embed", "--model", adapted, *values, "--ark", ark)
+            return ark.parent
 
         def about() -> dict:
             log = [json.loads(line) for line in (home / "model/train_log.jsonl").open()]
             seconds = float((home / "seconds").read_text())
             return {"steps": log[-1]["step"], "train_seconds": seconds}
 
-        if recipe.solved:
-            for stage, options in STAGES.items():
-                adapted = partial(vectors, adapt=options)
-                self.measure(key | {"stage": stage}, adapted, about)
         if make_config(read_yaml(recipe.config), recipe.config).has_network:
-            self.measure_vectors(key, vectors, about)
+            self.measure_vectors(key, own_head, about)
+        if recipe.solved:
+            for stage, solve in STAGES.items():
+                solved = partial(solved_head, solve=solve)
+                self.measure(key | {"stage": stage}, solved, about)
+
+    def pooled(self, data: Path, model: Path, place: Path) -> Path:
+        """Pool utterances as adapt.sh does, once for all stages: a network takes minutes to it."""
+        if not (place / "sums.npz").exists():
+            feats, contexts = data / "feats.scp", place / "contexts"
+            corpus = ("--feats", feats, "--data", data)
+            self.program("solve", "contexts", *corpus, "--out", contexts)
+            # The utterances of a recording stand together then.
+            by_recording = ("--utt2spk", contexts, "--nj", "1", "--out", place)
+            self.program("speakers", "--feats", feats, *by_recording)
+            corpus = ("--feats", place / "feats.1.scp", "--data", data, "--contexts", contexts)
+            made = ("--values", place / "values.ark", "--sums", place / "sums.npz")
+            self.program("solve", "sums", "--model", model, *corpus, *made)
+        return place
 
     def measure_vectors(self, key: dict, vectors_of, about=dict) -> None:
         """Score vectors without a solved head, as they are and centred."""
@@ -308,6 +336,8 @@ class Bench:
 
 def with_own_head(model: Path, copy: Path) -> Path:
     """A copy of a network whose embeddings are those of the head that it was trained with."""
+    if (copy / "final.ie.id").exists():
+        return copy
     make_directory(copy)
     shutil.copy(model / "model.weights.h5", copy)
     write_yaml(copy / "config.yaml", read_yaml(model / "config.yaml") | {"solve_head": False})
