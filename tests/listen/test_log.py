@@ -131,6 +131,28 @@ while True:
 """
 
 
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_a_log_that_nobody_would_find_is_not_written(tmp_path, what):
+    log = Log(tmp_path)
+    log.append(UNDO, 0)
+    other = tmp_path / "other"  # as editors write a file
+    other.write_bytes((tmp_path / NAME).read_bytes())
+    (tmp_path / NAME).unlink() if what == "removed" else other.replace(tmp_path / NAME)
+    for action in (log.read_new, lambda: log.append(UNDO, 1)):
+        with pytest.raises(UnspeechError, match="was removed or replaced"):
+            action()
+    assert len(read_log(tmp_path)[0]) == (what == "replaced")
+
+
+def test_a_log_that_became_shorter_is_not_filled_up(tmp_path):
+    log = Log(tmp_path)
+    log.append(UNDO, 0)
+    (tmp_path / NAME).open("w").close()
+    with pytest.raises(UnspeechError, match="shorter than it was"):
+        log.append(UNDO, 1)
+    assert (tmp_path / NAME).stat().st_size == 0
+
+
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     command = [sys.executable, "-c", KILLED, str(tmp_path)]

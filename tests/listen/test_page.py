@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from helpers.browser import Browser, find_browser
-from helpers.listen import SECONDS, make_corpus, serving
+from helpers.listen import SECONDS, serving
+from helpers.page import open_page, revision, rows, speakers_view
 from helpers.shell import STEPS, run
 
 from unspeech.corrections.log import read_log
@@ -13,45 +13,6 @@ from unspeech.kaldi.tables import read_table
 pytest.importorskip("flask", reason="requirements-listen.txt is not installed")
 CONTROL = 2
 EVIL = '"Ada" <img src=x onerror="window.hurt=1"> & \'O\'Neil\''
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    find_browser()
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    """The browser with the page of a corpus open, its client, process and folder."""
-    with serving(make_corpus(tmp_path)) as (client, process):
-        browser.errors.clear()
-        open_page(browser, client)
-        yield browser, client, process, tmp_path
-        browser.send("Page.navigate", url="about:blank")
-
-
-def open_page(browser, client, view: str = "questions") -> None:
-    browser.open("about:blank")  # another fragment alone would load nothing
-    browser.open(f"http://127.0.0.1:{client.port}/{client.token}/#{view}")
-    browser.wait("/corrections/.test(document.getElementById('counts').textContent)")
-
-
-def speakers_view(browser) -> None:
-    browser.click("#tab-speakers")
-    browser.wait("document.querySelectorAll('#utterance-list .item .play').length > 0")
-
-
-def rows(browser, which: str) -> list[str]:
-    script = f"[...document.querySelectorAll('#{which}-list .item')].sort((a, b) => "
-    script += "parseFloat(a.style.top) - parseFloat(b.style.top)).map((row) => row.textContent)"
-    return browser.value(script)
-
-
-def revision(browser, number: int) -> None:
-    """Wait until the page says that so many corrections are done."""
-    browser.wait(f"document.getElementById('counts').textContent.endsWith('corrections: {number}')")
 
 
 def test_an_utterance_is_heard(page):

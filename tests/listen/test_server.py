@@ -84,6 +84,8 @@ def test_lists_are_given_page_by_page(client, folder):
     assert client.get(f"api/search?query={name.upper()}")["items"][0]["utterance"] == name
     assert client.get("api/search?query=words%20%26")["total"] == len(gold)
     assert client.get("api/search?query=nothing-like-it")["total"] == 0
+    some = client.get(f"api/speakers?ids=c9,{speaker}")["items"]
+    assert [(item["id"], item["first"]) for item in some] == [(speaker, name)]
     for bad in ("limit=0", "limit=201", "limit=x", "offset=-1"):
         status, _, content = client.request("GET", f"api/speakers?{bad}")
         assert (status, b"Traceback" in content) == (400, False)

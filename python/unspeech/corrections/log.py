@@ -106,11 +106,7 @@ class Log:
             return self._read_new()
 
     def _read_new(self) -> list[dict]:
-        size = self._file.seek(0, os.SEEK_END)
-        if size < self._size:
-            raise UnspeechError(
-                f"{self.path}: shorter than it was; end all programs that use it and start again"
-            )
+        size = self._end()
         self._file.seek(self._size)
         content = b""
         while len(content) < size - self._size:  # a file without a buffer may give less
@@ -133,7 +129,7 @@ class Log:
         """
         self._open(make=True)
         with self._locked():
-            if self._file.seek(0, os.SEEK_END) > self._size and self._newer():
+            if self._end() > self._size and self._newer():
                 raise OutdatedError
             if revision != self.revision:
                 raise OutdatedError
@@ -153,14 +149,36 @@ class Log:
             self.revision += 1
             return line
 
+    def _end(self) -> int:
+        """How long the file is, which may not be less than what was read and written."""
+        size = self._file.seek(0, os.SEEK_END)
+        if size < self._size:
+            raise UnspeechError(
+                f"{self.path}: shorter than it was; end all programs that use it and start again"
+            )
+        return size
+
     def _newer(self) -> bool:
         self._file.seek(self._size)
         return b"\n" in self._file.read()
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that nobody would find: what is written there is lost."""
+        mine = os.fstat(self._file.fileno())
+        try:
+            there = os.path.samestat(os.stat(self.path), mine)
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise UnspeechError(
+                f"{self.path}: was removed or replaced; end all programs that use it and start again"
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
+            self._check_file()
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)

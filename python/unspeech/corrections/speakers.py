@@ -53,7 +53,8 @@ class Speakers:
 
     def present(self) -> list[int]:
         """The speakers that have utterances."""
-        return [label for label, members in self._members.items() if len(members)]
+        # A list first, as another thread may add one meanwhile.
+        return [label for label, members in list(self._members.items()) if len(members)]
 
     def label_of(self, utterance: str) -> int:
         """The speaker of an utterance.

@@ -5,6 +5,7 @@ Out: what is shown of them, ready for JSON.
 """
 
 import threading
+from collections.abc import Collection
 
 import numpy as np
 from scipy.cluster.hierarchy import cut_tree, linkage
@@ -76,19 +77,27 @@ class Lists:
             "colour": label,
             "name": self.speakers.names.get(label, ""),
             "size": len(members),
+            "first": self.speakers.utterances[members[0]],
             "locked": label in self.speakers.locked,
             "probability": round(float(self.corpus.probabilities[members].mean()), 3),
         }
 
-    def list_speakers(self, order: str, offset: int, limit: int, query: str = "") -> dict:
+    def list_speakers(
+        self, order: str, offset: int, limit: int, query: str = "", ids: Collection[str] = ()
+    ) -> dict:
         """A page of the list of speakers.
 
         Args:
             order: one of ORDERS.
             query: what their names or ids hold.
+            ids: only these, as far as they are there; none: all.
         """
         with self._lock:
-            labels = self._in_order(order)
+            if ids:
+                known = [self._by_id[name] for name in ids if name in self._by_id]
+                labels = [label for label in known if len(self.speakers.members(label))]
+            else:
+                labels = self._in_order(order)
             if query:
                 query = query.casefold()
                 title = self.speakers.title

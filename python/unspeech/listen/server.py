@@ -75,7 +75,10 @@ def make_app(session: Session, places: Map, token: str) -> Flask:
         order = request.args.get("order", ORDERS[0])
         if order not in ORDERS:
             abort(400, f"order is {', '.join(ORDERS)}")
-        return jsonify(session.list_speakers(order, *_page(), request.args.get("query", "")))
+        ids = request.args.get("ids", "")
+        ids = ids.split(",") if ids else ()
+        query = request.args.get("query", "")
+        return jsonify(session.list_speakers(order, *_page(), query, ids))
 
     @get("utterances")
     def utterances() -> Response:

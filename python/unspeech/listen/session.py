@@ -92,9 +92,14 @@ class Session(Lists):
     def prepare(self) -> None:
         """Make what the first requests need, before they come."""
         revision, corpus = self.revision, self.corpus
-        made = Questions(self.speakers, corpus.vectors, corpus.neighbours)
+        try:
+            made = Questions(self.speakers, corpus.vectors, corpus.neighbours)
+        except Exception:
+            if revision == self.revision:
+                raise
+            made = None  # a correction came in between; they are made when they are asked for
         with self._lock:
-            if self._questions is None and revision == self.revision:
+            if made and self._questions is None and revision == self.revision:
                 self._questions = made
         self.fold()
         self.questions(1)

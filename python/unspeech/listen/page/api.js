@@ -44,9 +44,27 @@ export function audioOf(utterance) {
   return `audio?${new URLSearchParams({ utterance })}`;
 }
 
-// command(action): correct something, as of the revision that the page shows.
-export async function command(action) {
-  take(await post("command", { revision: state.revision, ...action }));
+// command(action): correct something, as of the revision that the page shows. Commands that follow
+// each other quickly wait for their turn, else the second would count as another window's; what was
+// decided before one of them was refused is not done. action may be a function that says what to do
+// when its turn comes, or nothing.
+let last = Promise.resolve();
+let refused = 0;
+export function command(action) {
+  const before = refused;
+  const done = last.then(async () => {
+    if (refused !== before) throw new Error("the one before was refused");
+    const wanted = typeof action === "function" ? action() : action;
+    if (!wanted) return;
+    try {
+      take(await post("command", { revision: state.revision, ...wanted }));
+    } catch (error) {
+      refused += 1;
+      throw error;
+    }
+  });
+  last = done.catch(() => {});
+  return done;
 }
 
 export async function refresh() {
@@ -54,6 +72,8 @@ export async function refresh() {
 }
 
 function take(now) {
+  // Answers may overtake each other: what the state was before a command is no news after it.
+  if (state.known && now.revision < state.revision) return;
   const changed = now.revision !== state.revision || !state.known;
   Object.assign(state, now, { known: true });
   const nobody = now.nobody ? `, ${now.nobody.toLocaleString()} of no speaker` : "";

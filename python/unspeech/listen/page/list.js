@@ -34,7 +34,9 @@ export class List {
       this.active = place;
       this.box.scrollTop = 0;
     }
+    const { version } = this;
     await this.page(Math.floor(Math.min(this.active, 1e9) / PAGE));
+    if (version !== this.version) return; // another one is under way, which knows how long it is
     this.active = Math.max(0, Math.min(this.active, this.total - 1));
     this.draw();
   }
@@ -165,7 +167,7 @@ export class List {
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity,
       End: Infinity };
     if (event.key in steps) this.go(this.active + steps[event.key]);
-    else if (event.key === "x" && !event.ctrlKey) this.choose(this.active);
+    else if (event.key === "x" && !event.ctrlKey && !event.repeat) this.choose(this.active);
     else return;
     event.preventDefault();
     event.stopPropagation();

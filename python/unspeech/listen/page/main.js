@@ -22,10 +22,12 @@ function open(name) {
   if (VIEWS[name].show) VIEWS[name].show();
 }
 
-const undo = () => state.undo && command({ action: "undo" }).catch(() => {});
-const redo = () => state.redo && command({ action: "redo" }).catch(() => {});
+const undo = () => command(() => state.undo && { action: "undo" }).catch(() => {});
+const redo = () => command(() => state.redo && { action: "redo" }).catch(() => {});
 
 document.addEventListener("keydown", (event) => {
+  // A key that is held down is one answer, not one to each question that follows.
+  if (event.repeat && view !== "map") return;
   const control = event.ctrlKey || event.metaKey;
   if (control && event.key.toLowerCase() === "z") {
     event.preventDefault();
@@ -37,7 +39,8 @@ document.addEventListener("keydown", (event) => {
   if (onButton && (event.key === " " || event.key === "Enter")) return;
   const does = {
     q: () => open("questions"), p: () => open("speakers"), a: () => open("map"), u: undo, r: redo,
-    "?": () => element("keys").showModal(), escape: selection.clear,
+    "?": () => element("keys").showModal(),
+    escape: () => { selection.clear(); speakers.clear(); },
   }[event.key.toLowerCase()];
   if (does) does();
   else if (!VIEWS[view].key(event)) return;

@@ -10,6 +10,7 @@ let onStart = () => {};
 // play(utterances, started): play some one after the other; started(utterance) at each begin, and
 // started(null) at the end.
 export function play(utterances, started = () => {}) {
+  onStart(null); // what began it learns that it has ended
   queue = [...utterances];
   onStart = started;
   next();
@@ -53,8 +54,9 @@ function next() {
 
 audio.addEventListener("ended", next);
 audio.addEventListener("error", async () => {
+  const failed = current;
+  queue = [];
   const answer = await fetch(audio.src).catch(() => null);
   const text = answer && !answer.ok ? (await answer.json()).error : "cannot be played";
-  say(`${current}: ${text}`, true);
-  queue = [];
+  say(`${failed}: ${text}`, true);
 });

@@ -4,22 +4,32 @@ import { command, element, get, hue, make, onChange, say, seconds, state } from 
 import { play, prepare, stop } from "./player.js";
 
 let question = null;
-let waiting = null; // the questions that are on their way
+let revision = 0; // of the corrections that the question is about
+let waiting = false; // whether questions are on their way
+let outdated = false; // whether something has changed since they were asked for
 let answered = 0;
 const skipped = new Set();
 
 export async function ask() {
-  if (waiting) return waiting;
-  waiting = get("questions", { count: 2, without: [...skipped].join(",") }).catch(() => null);
-  const found = await waiting;
-  waiting = null;
+  outdated = true;
+  if (waiting) return;
+  waiting = true;
+  let found;
+  do {
+    outdated = false;
+    found = await get("questions", { count: 2, without: [...skipped].join(",") }).catch(() => null);
+  } while (outdated);
+  waiting = false;
   if (!found) return;
+  revision = found.revision;
   const [first, second] = found.items;
   if (question && first && first.key === question.key) {
     question = first;
+    show(question); // what its answers mean may have changed
     return;
   }
   question = first || null;
+  element("question").classList.remove("done");
   element("question").hidden = !question;
   element("no-question").hidden = Boolean(question);
   element("no-question").textContent =
@@ -94,11 +104,14 @@ export async function answer(said) {
   const { key } = question;
   stop();
   try {
-    await command({ action: "answer", key, answer: said });
+    // As of what the page has shown: the same pair may mean something else by now.
+    await command({ action: "answer", key, answer: said, revision });
+    question = null; // keys are no answers to the next one before it is there
+    element("question").classList.add("done");
     answered += 1;
     element("answered").textContent = `${answered} answered in this window`;
   } catch {
-    // what went wrong has been said
+    ask(); // what went wrong has been said
   } finally {
     busy = false;
   }

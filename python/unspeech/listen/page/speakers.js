@@ -6,6 +6,7 @@ import { play, playing, toggle } from "./player.js";
 import * as selection from "./selection.js";
 
 let speaker = null; // the one that is shown
+let naming = null; // the one whose name is being typed, whatever is shown by then
 let query = "";
 let speakers, utterances;
 
@@ -45,7 +46,7 @@ function showHead() {
   element("speaker-head").hidden = !speaker || Boolean(query);
   element("found-title").hidden = !query;
   if (!speaker) return;
-  if (document.activeElement !== element("name")) element("name").value = speaker.name;
+  if (!naming) element("name").value = speaker.name;
   element("speaker-size").textContent = `${speaker.id}, ${speaker.size} utterances`;
   element("lock").setAttribute("aria-pressed", speaker.locked);
   element("lock").textContent = speaker.locked ? "Locked" : "Lock";
@@ -67,16 +68,23 @@ async function pick(item) {
 
 async function fetchUtterances(offset, limit) {
   if (query) {
-    const found = await get("search", { query, offset, limit });
-    element("found-title").textContent =
-      `${found.total.toLocaleString()} utterances with “${query}”`;
+    const words = query;
+    const found = await get("search", { query: words, offset, limit });
+    if (query === words) {
+      element("found-title").textContent =
+        `${found.total.toLocaleString()} utterances with “${words}”`;
+    }
     return found;
   }
   if (!speaker) return { total: 0, items: [] };
   const order = element("utterance-order").value;
-  const found = await get("utterances", { speaker: speaker.id, order, offset, limit });
-  speaker = found.speaker;
-  showHead();
+  const { id } = speaker;
+  const found = await get("utterances", { speaker: id, order, offset, limit });
+  // Another one may have been picked meanwhile, which keys then mean.
+  if (speaker && speaker.id === id) {
+    speaker = found.speaker;
+    showHead();
+  }
   return found;
 }
 
@@ -93,10 +101,12 @@ async function merge() {
 }
 
 async function preview() {
+  const { id, size } = speaker;
+  element("parts").max = Math.max(2, Math.min(20, size));
   const parts = Number(element("parts").value);
   element("parts-value").textContent = parts;
-  const found = await get("split", { speaker: speaker.id, parts }).catch(() => null);
-  if (!found || Number(element("parts").value) !== parts) return;
+  const found = await get("split", { speaker: id, parts }).catch(() => null);
+  if (!found || !speaker || speaker.id !== id || Number(element("parts").value) !== parts) return;
   element("preview").replaceChildren(...found.parts.map((part, number) => make("div", {}, [
     make("strong", { textContent: `${number + 1}: ${part.size} utterances` }),
     ...part.items.map((item) => make("button", {
@@ -109,7 +119,6 @@ function openSplitter() {
   if (!speaker) return;
   element("splitter").hidden = !element("splitter").hidden;
   element("split").setAttribute("aria-expanded", !element("splitter").hidden);
-  element("parts").max = Math.max(2, Math.min(20, speaker.size));
   if (!element("splitter").hidden) {
     element("parts").focus();
     preview();
@@ -118,10 +127,9 @@ function openSplitter() {
 
 async function split() {
   const parts = Number(element("parts").value);
-  await command({ action: "split", speaker: speaker.id, parts }).then(() => {
-    element("splitter").hidden = true;
-    say(`${parts} speakers out of one; U takes it back`);
-  }, () => {});
+  element("splitter").hidden = true;
+  await command({ action: "split", speaker: speaker.id, parts })
+    .then(() => say(`${parts} speakers out of one; U takes it back`), () => {});
 }
 
 const lock = () => speaker &&
@@ -129,11 +137,35 @@ const lock = () => speaker &&
 
 async function rename() {
   const name = element("name").value;
-  if (!speaker || name.trim() === speaker.name) return;
-  await command({ action: "name", speaker: speaker.id, name }).then(() => say("Named"), () => {});
+  if (!naming || name.trim() === naming.name) return;
+  await command({ action: "name", speaker: naming.id, name }).then(() => say("Named"), showHead);
+}
+
+// Speakers that were selected and are not there any more, or are others by now, as an id that was
+// undone is given again: nobody sees that they are selected, and "merge" would mean them.
+async function forget() {
+  const ids = [...speakers.chosen.keys()].slice(0, 199);
+  if (speaker) ids.push(speaker.id);
+  if (!ids.length) return;
+  const found = await get("speakers", { ids, limit: 200 }).catch(() => null);
+  if (!found) return;
+  const there = new Map(found.items.map((item) => [item.id, item]));
+  for (const id of ids) {
+    const chosen = speakers.chosen.get(id);
+    if (chosen && there.get(id)?.first !== chosen.first) speakers.chosen.delete(id);
+  }
+  if (speaker && ids.includes(speaker.id) && !there.has(speaker.id)) speaker = null;
+  speakers.draw();
+  showHead();
+}
+
+export function clear() {
+  if (speakers.chosen.size) speakers.clear();
 }
 
 export function key(event) {
+  const shown = speaker && !query; // what is not seen is not changed
+  if (!shown && ["m", "s", "l", "e"].includes(event.key.toLowerCase())) return false;
   const inUtterances = document.activeElement === element("utterance-list");
   const item = utterances.current();
   const does = {
@@ -157,7 +189,7 @@ export function show() {
 export function start() {
   speakers = new List(element("speaker-list"), {
     fetchPage: (offset, limit) => get("speakers", { order: element("order").value, offset, limit,
-      query: query ? "" : element("find").value.trim() }),
+      query: element("find").value.trim() }),
     fill: fillSpeaker, key: (item) => item.id, picked: pick, chosen: showHead,
   });
   utterances = new List(element("utterance-list"), {
@@ -173,11 +205,16 @@ export function start() {
   element("do-split").onclick = split;
   element("parts").oninput = preview;
   element("lock").onclick = lock;
+  element("name").oninput = () => { naming = naming || speaker; };
   element("name").onchange = rename;
+  element("name").onblur = () => {
+    naming = null;
+    showHead();
+  };
   element("name").addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.target.blur();
     if (event.key === "Escape") {
-      event.target.value = speaker.name;
+      event.target.value = naming ? naming.name : speaker.name;
       event.target.blur();
     }
   });
@@ -196,11 +233,11 @@ export function start() {
   };
   onChange(async () => {
     await speakers.reload();
-    if (speaker && !query) {
-      const still = await get("speakers", { query: speaker.id, limit: 10 }).catch(() => null);
-      if (still && !still.items.some((item) => item.id === speaker.id)) speaker = null;
-    }
-    if (!speaker && speakers.current()) return pick(speakers.current());
+    await forget();
+    if (!speaker && !query && speakers.current()) return pick(speakers.current());
     await utterances.reload();
+    if (element("splitter").hidden || !speaker) return;
+    if (speaker.size > 1) preview();
+    else element("splitter").hidden = true;
   });
 }
