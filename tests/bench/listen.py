@@ -58,6 +58,7 @@ class Page:
     """What the page asks the server."""
 
     def __init__(self, address: str) -> None:
+        self.address = address
         _, port, token = re.fullmatch(r"http://(127\.0\.0\.1):(\d+)/(.+)/", address).groups()
         self._port, self._path = int(port), f"/{token}/"
         self.seconds: dict[str, list[float]] = {}
