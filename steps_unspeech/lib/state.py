@@ -45,6 +45,11 @@ def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
         put_back(step, aside, making.outputs if making else [])
         aside = making = None
     made = Origin.read(step.made)
+    if made and step.whole and not os.path.lexists(step.output):
+        # Whoever removes a data directory wants it made again, of whatever it is to be.
+        remove(step.made)
+        remove(step.done)
+        made = None
 
     if overwrite and (made or making):
         if made and not step.whole:

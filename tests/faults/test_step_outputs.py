@@ -1,6 +1,7 @@
 """Outputs of steps: whether they are still those of their inputs, and how they are replaced."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -192,6 +193,14 @@ def test_importing_again_keeps_what_others_put_there(place):
     done("import_corpus", "--overwrite", "true", "folder", "out", cwd=place)
     assert list(read_table(place / "out/wav.scp")) == ["1", "2", "zero"]
     assert (place / "out/notes").exists()
+
+
+def test_a_removed_data_directory_is_made_again_of_anything(place):
+    done("import_corpus", "folder", "out", cwd=place)
+    shutil.rmtree(place / "out")
+    (place / "folder/0.wav").rename(place / "folder/zero.wav")
+    done("import_corpus", "folder", "out", cwd=place)
+    assert list(read_table(place / "out/wav.scp")) == ["1", "2", "zero"]
 
 
 def test_a_failed_import_leaves_the_old_one(place):
