@@ -17,15 +17,16 @@ done
 
 corpus=$(realpath "$corpus")
 systems=$(realpath "${systems:-$here/conf/systems.tsv}")
-require_files "$systems"
+sizes=$(realpath "${sizes:-$here/conf/sizes$(! $gpu || echo _gpu).sh}")
+require_files "$systems" "$sizes"
 ! $overwrite || rm -rf "$dir"/{data,exp,log}
 mkdir -p "$dir"
 cd "$dir" || exit
 begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
-  +systems="$(md5sum < "$systems")"
+  sizes="$(md5sum < "$sizes")" +systems="$(md5sum < "$systems")"
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
-ln -sfn "conf/sizes$(! $gpu || echo _gpu).sh" sizes.sh
+ln -sfn "$sizes" sizes.sh
 ln -sfn ../steps/score_kaldi.sh local/score.sh
 . ./path.sh
 export OPENBLAS_NUM_THREADS=1    # jobs are as many as the machine can bear

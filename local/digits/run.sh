@@ -28,7 +28,7 @@ overwrite=false    # forget what is there
 
 . parse_options.sh
 [ $# -eq 0 ] && [ -n "$corpus" ] || usage
-gpu=false settings=(folds="$folds")
+gpu=false sizes='' settings=(folds="$folds")
 . "$UNSPEECH_ROOT/local/chain/work_dir.sh"
 
 if [ "$stage" -le 0 ]; then
