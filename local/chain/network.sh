@@ -79,4 +79,4 @@ once "$tdnn" steps/nnet3/chain/train.py --stage -10 --cmd "${gpu_cmd:-$cmd}" --u
   --feat-dir "$data/train_aug_hires" --tree-dir "$dir/tree" --lat-dir "$dir/lats" --dir "$tdnn"
 once "$tdnn/decode" steps/nnet3/decode.sh --nj "$(jobs_of "$data/test_hires" "$nj")" --cmd "$cmd" \
   --acwt 1.0 --post-decode-acwt 10.0 --frames-per-chunk "${chunk_width%%,*}" \
-  "${adapted_test[@]}" "$dir/tree/graph" "$data/test_hires" "$tdnn/decode"
+  "${decode_options[@]}" "${adapted_test[@]}" "$dir/tree/graph" "$data/test_hires" "$tdnn/decode"

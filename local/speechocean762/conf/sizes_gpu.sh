@@ -28,3 +28,4 @@ train_options=(
   --trainer.optimization.initial-effective-lrate 0.002
   --trainer.optimization.final-effective-lrate 0.0002
 )
+decode_options=()
