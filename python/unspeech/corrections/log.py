@@ -171,7 +171,8 @@ class Log:
             there = False
         if not there:
             raise UnspeechError(
-                f"{self.path}: was removed or replaced; end all programs that use it and start again"
+                f"{self.path}: was removed or replaced; end all programs that use it and start "
+                "again"
             )
 
     @contextmanager
