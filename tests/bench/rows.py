@@ -1,7 +1,7 @@
 """What rows beside the features are worth to a recogniser's network, in a minute or two a kind.
 
     PYTHONPATH=python python3 tests/bench/rows.py --data data/train --alignments exp/mono_ali \
-      - -,removed statistics=exp/rows/train:exp/rows/test,removed statistics:20=…,removed
+      none none,removed statistics=exp/rows/train:exp/rows/test,removed statistics:20=…,removed
 
 Training a recogniser for every kind of rows takes long, and its word error rate on a few speakers
 is a coarse figure. So this trains a small TDNN to find the state of every third frame, as a chain
@@ -9,8 +9,8 @@ TDNN does, on most speakers of a data directory, and reports the cross-entropy (
 of right frames on the others, who are every fifth speaker. The way into the network is that of
 Kaldi's recipes: three frames and the row under a fixed affine layer that is estimated like LDA.
 
-A kind is `<name>=<i-vector dir>[:<i-vector dir of the others>]`, or - for no rows. `<name>:20`
-takes the first 20 columns. `,removed` removes the speaker's mean from the features, `,utterance`
+A kind is `<name>=<i-vector dir>[:<i-vector dir of the others>]`, or a name alone for no rows.
+`<name>:20` takes the first 20 columns. `,removed` removes the speaker's mean from the features, `,utterance`
 that of the utterance. A chunk of 141 frames has one row, that of its middle, as in
 `nnet3-chain-get-egs` and in decoding.
 
