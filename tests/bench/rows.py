@@ -10,8 +10,8 @@ of right frames on the others, who are every fifth speaker. The way into the net
 Kaldi's recipes: three frames and the row under a fixed affine layer that is estimated like LDA.
 
 A kind is `<name>=<i-vector dir>[:<i-vector dir of the others>]`, or a name alone for no rows.
-`<name>:20` takes the first 20 columns. `,removed` removes the speaker's mean from the features, `,utterance`
-that of the utterance. A chunk of 141 frames has one row, that of its middle, as in
+`<name>:20` takes the first 20 columns. `,removed` removes the speaker's mean from the features,
+`,utterance` that of the utterance. A chunk of 141 frames has one row, that of its middle, as in
 `nnet3-chain-get-egs` and in decoding.
 
 Alignments are `ali.*.gz` and `final.mdl` of a directory of Kaldi's; `ali-to-pdf` has to be on PATH.
