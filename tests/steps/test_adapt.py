@@ -106,8 +106,10 @@ def test_two_jobs_adapt_as_one(model, adapted, dev, tmp_path):
     step("adapt", "--nj", 2, dev, model, tmp_path / "two")
     one, two = (load_statistics_model(each) for each in (new, tmp_path / "two"))
     np.testing.assert_allclose(one.head.mean, two.head.mean, rtol=1e-9)
+    # The covariance is kept in float32, and its least directions have a millionth of the largest
+    # one's variance: its last digit shows in their inverse root, more on some processors.
     np.testing.assert_allclose(
-        one.head.matrix, two.head.matrix, atol=1e-4 * abs(one.head.matrix).max()
+        one.head.matrix, two.head.matrix, atol=1e-3 * abs(one.head.matrix).max()
     )
 
 
