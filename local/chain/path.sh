@@ -15,6 +15,8 @@ once() {
     die "$dir: $1 failed; log: $PWD/$log"
   }
   echo "$((SECONDS - started))" > "$dir/.done"
+  # So that the recipe is not resumed with other settings; see begin_step in work_dir.sh.
+  [ ! -d .RESULTS.md.done ] || touch ".RESULTS.md.done/${dir//\//-}"
   echo "$dir: $((SECONDS - started)) s"
 }
 

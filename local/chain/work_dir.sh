@@ -17,16 +17,19 @@ done
 
 corpus=$(realpath "$corpus")
 systems=$(realpath "${systems:-$here/conf/systems.tsv}")
-sizes=$(realpath "${sizes:-$here/conf/sizes$(! $gpu || echo _gpu).sh}")
-require_files "$systems" "$sizes"
+all_sizes=("$here/conf/sizes.sh")    # a later file counts, and says only what differs
+! $gpu || all_sizes+=("$here/conf/sizes_gpu.sh")
+[ -z "$sizes" ] || all_sizes+=("$(realpath "$sizes")")
+require_files "$systems" "${all_sizes[@]}"
 ! $overwrite || rm -rf "$dir"/{data,exp,log}
 mkdir -p "$dir"
 cd "$dir" || exit
 begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
-  sizes="$(md5sum < "$sizes")" +systems="$(md5sum < "$systems")"
+  sizes="$(cat "${all_sizes[@]}" | md5sum)" +systems="$(md5sum < "$systems")"
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
-ln -sfn "$sizes" sizes.sh
+cat "${all_sizes[@]}" > sizes.sh.new
+mv sizes.sh.new sizes.sh
 ln -sfn ../steps/score_kaldi.sh local/score.sh
 . ./path.sh
 export OPENBLAS_NUM_THREADS=1    # jobs are as many as the machine can bear

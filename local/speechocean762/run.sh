@@ -20,7 +20,7 @@ nj=2               # jobs; never more than a data directory has speakers [intege
 held_out=0         # test on so many speakers of the training part, to choose settings
                    # [integer 0 to 124]
 systems=           # recognisers to make; default: conf/systems.tsv
-sizes=             # file that says how large models are; default: conf/sizes.sh; for trials:
+sizes=             # file that says which sizes differ from conf/sizes.sh; for trials:
                    # conf/sizes_quick.sh
 gpu=false          # train networks on GPUs, by default of the sizes of Kaldi's own recipes
 seed=1             # of Unspeech and of the networks [integer >= 0]

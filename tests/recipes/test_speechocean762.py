@@ -118,3 +118,29 @@ def test_kaldi_must_be_compiled(corpus, tmp_path):
     usage = run(RECIPE / "run.sh", cwd=tmp_path)
     assert usage.returncode == 1
     assert "Usage: local/speechocean762/run.sh" in usage.stderr
+
+
+def test_a_recipe_that_was_begun_takes_no_other_sizes(corpus, tmp_path):
+    """Of Kaldi there are only the names of what is called; the language is where it ends."""
+    utils = tmp_path / "kaldi/egs/wsj/s5/utils"
+    for name in ("validate_data_dir.sh", "validate_dict_dir.pl", "lang/make_kn_lm.py"):
+        (utils / name).parent.mkdir(parents=True, exist_ok=True)
+        (utils / name).write_text("#!/bin/sh\n")
+        (utils / name).chmod(0o755)
+    programs = tmp_path / "kaldi/src/bin"
+    programs.mkdir(parents=True)
+    sizes = tmp_path / "sizes_mine.sh"
+    sizes.write_text("network_dim=7\n")
+    command = [RECIPE / "run.sh", "--corpus", corpus, "--dir", tmp_path / "exp", "--sizes", sizes]
+
+    def started():
+        return run(*command, KALDI_ROOT=str(tmp_path / "kaldi"), cwd=tmp_path).stderr
+
+    for name in started().split("ERROR: no ")[1].split(" in ")[0].split():
+        (programs / name).touch(mode=0o755)
+    assert "data/lang: " in started()
+    made = run("bash", "-c", ". ./sizes.sh; echo $network_dim $ivector_dim", cwd=tmp_path / "exp")
+    assert made.stdout.split() == ["7", "100"]
+    sizes.write_text("network_dim=8\n")
+    assert "RESULTS.md was begun otherwise: sizes" in started()
+    assert "network_dim=7" in (tmp_path / "exp/sizes.sh").read_text()

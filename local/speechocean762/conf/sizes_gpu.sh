@@ -1,16 +1,12 @@
 # Sizes as in Kaldi's own recipes (egs/mini_librispeech), for GPUs and a queue: local/chain/gmm.sh and
-# network.sh use them with --gpu true.
+# network.sh use them with --gpu true. What is not said here is as in sizes.sh, which is read before.
 # shellcheck shell=bash disable=SC2034
 
-mono_gaussians=1000
 gmm_leaves=2500
 gaussians=15000
-gmm_passes=()
 decoded_gmms="mono tri1 tri2 tri3"
 
-copies=speeds
 ubm_gaussians=512
-ivector_dim=100
 model_minutes=120        # upper bound for a model of Unspeech with a network
 
 chain_leaves=3500

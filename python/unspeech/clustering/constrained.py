@@ -85,12 +85,16 @@ def cut_apart(found: Clustering, tree: Edges, same: Pairs, different: Pairs) -> 
     labels = found.labels.copy()
     held = [(a, b) for a, b in different if labels[a] == labels[b] >= 0]
     origins = list(range(len(found.births)))
-    for cluster in sorted({int(labels[a]) for a, _ in held}):
-        inside = (found.labels[tree.rows] == cluster) & (found.labels[tree.columns] == cluster)
-        members = np.flatnonzero(found.labels == cluster)
+    to_cut = sorted({int(labels[a]) for a, _ in held})
+    concerned = np.flatnonzero(np.isin(found.labels, to_cut))
+    homes = found.labels[tree.rows]
+    inside = tree[(homes == found.labels[tree.columns]) & np.isin(homes, to_cut)]
+    homes = found.labels[inside.rows]
+    for cluster in to_cut:
+        members = concerned[found.labels[concerned] == cluster]
         place = {member: i for i, member in enumerate(members.tolist())}
         pairs = [(place[a], place[b]) for a, b in held if found.labels[a] == cluster]
-        edges = tree[inside]
+        edges = inside[homes == cluster]
         ends = [
             (place[a], place[b])
             for a, b in zip(edges.rows.tolist(), edges.columns.tolist(), strict=True)
