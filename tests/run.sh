@@ -16,8 +16,8 @@ steps_unspeech/lib/setup_venv.sh --dev true
 
 ruff check .
 ruff format --check .
-if [ "${1:-}" != --quick ]; then    # a third of a minute
-  find . -path ./.venv -prune -o -path ./exp -prune -o -name '*.sh' -print0 |
-    xargs -0 shellcheck -x .ci/run
+if [ "${1:-}" != --quick ]; then    # some at a time, as many as there are processors
+  find . -path ./.venv -prune -o -path ./exp -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print0 |
+    xargs -0 -n 5 -P "$(nproc)" shellcheck -x
 fi
 python3 -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -115,7 +115,7 @@ def answer(browser: Browser, address: str, times: int, gold: dict[str, str]) -> 
     """Waits for the next question, as the listener answers by the true speakers."""
     open_page(browser, address, "questions")
     for number in range(1, times + 1):
-        browser.wait("document.querySelector('#question:not([hidden]):not(.done)')")
+        browser.wait("document.querySelector('#question:not([hidden]):not(.done)') !== null")
         said = [browser.text(f"#voice-{which} .id") for which in "ab"]
         time.sleep(0.5)  # while it is heard, the page fetches what is likely to be heard next
         browser.value(f"{AUDIO}.pause()")

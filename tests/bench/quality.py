@@ -79,7 +79,6 @@ PAPER = {  # the quickest settings of the paper's recipe
     "learn_rate": 3.0e-4,
     "steps_per_checkpoint": 50,
 }
-ENDLESS = ("--num-steps", "1000000")  # the paper's have no schedule; time ends them
 SOLVED = "--solve-head true"
 ENCODER = ["torch==2.13.0", "librosa==0.11.0", "webrtcvad-wheels==2.0.14.post1"]
 EMBED = """
@@ -358,13 +357,14 @@ def recipes_of(options: argparse.Namespace) -> dict[str, Recipe]:
     paper, big = options.dir / "vgg16.yaml", ROOT / "conf/unspeech_64.yaml"
     paper.write_text(yaml.safe_dump(PAPER, sort_keys=False))
     statistics = ROOT / "conf/statistics.yaml"
+    steps = ("--num-steps", str(options.num_steps))  # the paper's have no schedule
     recipes = {
         "statistics": Recipe(statistics),
         "mean_deviation": Recipe(statistics, "--pooling mean,deviation"),
         "statistics100": Recipe(statistics, "--embedding-size 100"),
         "statistics200": Recipe(statistics, "--embedding-size 200"),
-        "vgg16": Recipe(paper, SOLVED, ENDLESS),
-        "vgg16big": Recipe(big, f"--steps-per-checkpoint 50 {SOLVED}", ENDLESS),
+        "vgg16": Recipe(paper, SOLVED, steps),
+        "vgg16big": Recipe(big, f"--steps-per-checkpoint 50 {SOLVED}", steps),
     }
     return recipes | {path.stem: Recipe(path.resolve()) for path in options.config}
 
@@ -388,6 +388,7 @@ def main() -> None:
     add("--score", type=words, help="corpora: emodb,fsdd,so762_test,so762_train (not the last)")
     add("--seeds", type=words, default=["1", "2"], help="commas between (1,2)")
     add("--minutes", type=float, default=15, help="of training at most, each (15)")
+    add("--num-steps", type=int, default=1_000_000, help="of vgg16 and vgg16big, if time allows")
     add("--cache", type=Path, default=cache, help="for the encoder, 1.2 GB (%(default)s)")
     options = parser.parse_args()
     ocean = options.speechocean762
