@@ -91,7 +91,7 @@ def test_an_adapted_model_is_another(model, adapted, dev, tmp_path):
     assert list(vectors) == list(read_table(dev / "feats.scp"))
     matrix = np.array(list(vectors.values()))
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-5)
-    assert matrix.shape[1] == min(100, len(load_statistics_model(new).head.mean))
+    assert matrix.shape[1] == SPEAKERS * UTTERANCES - 1
 
 
 def test_a_second_call_does_nothing(model, adapted, dev):
@@ -113,8 +113,7 @@ def test_two_jobs_adapt_as_one(model, adapted, dev, tmp_path):
         matrix = np.array([vector for _, vector in iterate_arrays(vectors / "embedding.scp")])
         return matrix @ matrix.T
 
-    # The stored covariance is float32, and its last digit differs by the order of the sums.
-    np.testing.assert_allclose(cosines(new), cosines(tmp_path / "two"), atol=1e-3)
+    np.testing.assert_allclose(cosines(new), cosines(tmp_path / "two"), atol=1e-4)
 
 
 def test_killed_it_goes_on(model, adapted, dev, tmp_path, tmp_path_factory):

@@ -159,7 +159,7 @@ def adapt_head(
         clusters: (width, width) covariance within clusters of its utterances.
         cluster_weight: of that.
         dim: of the embedding, at most; 0 for as many as there are values, None for that of the
-            head.
+            head. A few utterances vary in fewer directions; others would be rounding errors.
     """
     outer = np.outer(head.scale, head.scale)
     covariance = head.covariance.astype(np.float64)
@@ -169,6 +169,8 @@ def adapt_head(
         covariance = covariance + cluster_weight * unit_trace(clusters / outer)
     total = unit_trace(sums.total_covariance() / outer)
     dim = head.dim if dim is None else min(dim, len(head.mean))
+    if 0 < dim < len(head.mean):
+        dim = min(dim, max(sums.utterances - 1, 1))
     matrix, directions = _map(covariance, total, head.scale, dim)
     return replace(head, mean=sums.mean(), matrix=matrix, directions=directions, prior=_prior(sums))
 
