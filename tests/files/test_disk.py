@@ -37,7 +37,7 @@ def test_no_space_for_embeddings(tiny_data, tiny_model, tmp_path):
 
 def test_no_space_for_a_model_and_then_enough(tiny_data, tmp_path):
     model = tmp_path / "model"
-    settings = tiny_options(embedding_transformation="Vgg16", num_steps=5)  # of some size
+    settings = tiny_options(fc_size=256, num_steps=5)  # larger than the limit below
     options = ["--data", tiny_data, "--dir", model, *settings]
     run = run_with_little_space("train", *options, limit=100_000)
     assert run.returncode == 1
