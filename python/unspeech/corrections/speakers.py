@@ -164,7 +164,7 @@ class Speakers:
         self._next -= 1
 
     def give(self, who: np.ndarray, label: int, decided: bool = True) -> None:
-        """Make utterances a speaker's."""
+        """Make utterances, in order, a speaker's."""
         before, touched = self.labels[who].copy(), self.touched[who].copy()
         for old in {*before.tolist(), label} & self.locked:
             if (before != label).any():
@@ -179,7 +179,9 @@ class Speakers:
                     continue
                 kept = self.members(changed)
                 kept = kept[self.labels[kept] == changed]
-                self._members[changed] = np.union1d(kept, who[goal == changed])
+                # Put in their places: sorting takes a tenth of a second in a speaker of a million.
+                added = who[(goal == changed) & (now != changed)]
+                self._members[changed] = np.insert(kept, np.searchsorted(kept, added), added)
                 self._changed.add(changed)
 
         change(label, touched | decided)
