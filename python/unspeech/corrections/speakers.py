@@ -179,7 +179,7 @@ class Speakers:
                     continue
                 kept = self.members(changed)
                 kept = kept[self.labels[kept] == changed]
-                # Put in their places: sorting takes a tenth of a second in a speaker of a million.
+                # Put in their places: to sort a speaker of a million anew takes a second.
                 added = who[(goal == changed) & (now != changed)]
                 self._members[changed] = np.insert(kept, np.searchsorted(kept, added), added)
                 self._changed.add(changed)
