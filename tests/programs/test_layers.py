@@ -1,10 +1,13 @@
 """Imports between packages run one way, down the list in CONTRIBUTING.md."""
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from helpers.programs import ROOT
+from helpers.shell import run
 
 SOURCE = ROOT / "python/unspeech"
 LAYERS = [  # each imports itself and those before it
@@ -57,3 +60,18 @@ def test_no_two_modules_import_each_other():
     while leaves := [module for module, names in uses.items() if not names]:
         uses = {m: names.difference(leaves) for m, names in uses.items() if m not in leaves}
     assert not uses, f"a circle: {', '.join(sorted(uses))}"
+
+
+def test_tensorflow_is_imported_in_one_place_without_what_keras_takes_along():
+    imported = re.compile(r"^\s*(import|from) (tensorflow|keras)\b", re.MULTILINE)
+    places = [path for path in modules() if imported.search(path.read_text())]
+    assert places == [SOURCE / "network/backend.py"]
+    script = """
+import sys
+import unspeech.network.backend
+left_out = {"sklearn", "matplotlib"}
+assert not left_out & set(sys.modules), left_out & set(sys.modules)
+import sklearn.cluster, matplotlib.pyplot  # who wants them still has them
+"""
+    done = run(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr

@@ -1,10 +1,10 @@
 """Embeddings of windows: the one place where a trained network meets frames to embed."""
 
 import numpy as np
-import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.corpus import pad_windows
+from unspeech.network.backend import tf
 from unspeech.network.encoders.tdnn import PooledEncoder
 from unspeech.network.model import UnspeechModel
 

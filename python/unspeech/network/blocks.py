@@ -1,8 +1,6 @@
 """Layers that several encoders and the heads are made of, with the original's initial weights."""
 
-import keras
-from keras import layers
-
+from unspeech.network.backend import keras, layers
 from unspeech.network.config import Config
 from unspeech.network.replicas import several_replicas
 

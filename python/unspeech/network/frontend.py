@@ -1,8 +1,6 @@
 """The learnt filter bank that takes the place of FBANK when training on waveforms."""
 
-import keras
-from keras import layers, ops
-
+from unspeech.network.backend import keras, layers, ops
 from unspeech.network.blocks import leaky_relu
 from unspeech.network.config import Config
 

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.settings import write_yaml
 from unspeech.files.text import read_lines
+from unspeech.network.backend import keras, tf
 from unspeech.network.config_files import make_config, write_config
 from unspeech.network.model import Head, UnspeechModel, finish_model
 

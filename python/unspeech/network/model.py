@@ -4,14 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import make_directory
 from unspeech.files.settings import read_yaml
+from unspeech.network.backend import keras, layers, tf
 from unspeech.network.blocks import initializers, leaky_relu
 from unspeech.network.config import Config
 from unspeech.network.config_files import make_config

@@ -1,9 +1,8 @@
 """Statistics pooling as layers of a network: what `pooling` does, with gradients."""
 
 import numpy as np
-import tensorflow as tf
-from keras import layers
 
+from unspeech.network.backend import layers, tf
 from unspeech.network.pooling import (
     CORRELATION_FLOOR,
     STATISTICS,

@@ -1,6 +1,6 @@
 """What layers and steps do alike on several devices: each replica takes its part of a batch."""
 
-import tensorflow as tf
+from unspeech.network.backend import tf
 
 
 def own_part(batch: tf.Tensor) -> tf.Tensor:

@@ -3,10 +3,10 @@
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.corpus import Corpus
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel

@@ -9,8 +9,8 @@ one line in `PARTS`.
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 
 LOWEST, HIGHEST = 20.0, 8000.0  # Hz: Kaldi's mel bank at 16 kHz

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.network.backend import tf
 from unspeech.training.distribution import LOST
 
 

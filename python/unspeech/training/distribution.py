@@ -16,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import tensorflow as tf
-
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import atomic_write
+from unspeech.network.backend import tf
 
 MEETING_SECONDS = 3600  # that a worker waits for the others' jobs to start
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from unspeech.files.atomic import atomic_write
 from unspeech.files.text import read_lines
+from unspeech.network.backend import tf
 
 
 class TrainLog:

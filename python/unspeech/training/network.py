@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 from unspeech.network.model import UnspeechModel, load_weights
 from unspeech.network.replicas import gather, own_part

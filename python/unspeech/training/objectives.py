@@ -8,8 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import tensorflow as tf
-
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 from unspeech.network.model import UnspeechModel
 

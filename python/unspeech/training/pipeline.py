@@ -1,7 +1,6 @@
 """The batches of training, made ahead of the network in another thread."""
 
-import tensorflow as tf
-
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 from unspeech.training.sampling import ContextSampler
 

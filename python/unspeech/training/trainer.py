@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import atomic_write
 from unspeech.kaldi.alignments import Unit
 from unspeech.kaldi.corpus import Corpus
+from unspeech.network.backend import tf
 from unspeech.network.config import Config
 from unspeech.network.model import UnspeechModel, save_weights
 from unspeech.training.checkpoints import restore_checkpoint, save_checkpoint

@@ -3,9 +3,7 @@
 They see a window as an image of one channel, (frame, filter).
 """
 
-import keras
-from keras import layers
-
+from unspeech.network.backend import keras, layers
 from unspeech.network.blocks import convolution
 from unspeech.network.config import Config
 

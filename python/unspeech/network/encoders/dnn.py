@@ -1,8 +1,6 @@
 """Fully connected encoders, which see a window as one vector."""
 
-import keras
-from keras import layers
-
+from unspeech.network.backend import keras, layers
 from unspeech.network.blocks import dense, leaky_relu
 from unspeech.network.config import Config
 

@@ -4,10 +4,7 @@ The dynamic ones take windows of any length: a model of [windows, lengths], wind
 longest, (windows, frames, dim) and (windows,) int32.
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
-
+from unspeech.network.backend import keras, layers, tf
 from unspeech.network.config import Config
 
 

@@ -6,9 +6,7 @@ them by each batch's own statistics, see `model.py`.
 
 from collections.abc import Callable
 
-import keras
-from keras import layers
-
+from unspeech.network.backend import keras, layers
 from unspeech.network.blocks import initializers
 from unspeech.network.config import Config
 from unspeech.network.replicas import several_replicas

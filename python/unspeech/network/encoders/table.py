@@ -6,9 +6,8 @@ whose name begins with `Dynamic_` takes windows of any length, see `lstm`.
 
 from collections.abc import Callable
 
-import keras
-
 from unspeech.cli.errors import UnspeechError
+from unspeech.network.backend import keras
 from unspeech.network.config import Config
 from unspeech.network.encoders.conv import dense_net, vgg16, vgg16big
 from unspeech.network.encoders.dnn import baseline_dnn, highway_dnn

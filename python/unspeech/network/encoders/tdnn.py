@@ -4,10 +4,7 @@ What comes before the statistics depends on a frame's neighbourhood only, so it 
 utterance and windows are pooled from its output: windows that overlap cost next to nothing.
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
-
+from unspeech.network.backend import keras, layers, tf
 from unspeech.network.blocks import batch_norm
 from unspeech.network.config import Config
 from unspeech.network.pooling import statistics_named
