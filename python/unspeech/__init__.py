@@ -7,8 +7,8 @@ B. Milde and C. Biemann, "Unspeech: Unsupervised Speech Context Embeddings", Int
 
 Here stand the Python API and one thin program for every `python3 -m unspeech.NAME`. The work is in
 packages, and data flows through them in this order; none imports one further down:
-`cli`, `files`, `kaldi`, `audio`, `network`, `training`, `embedding`, `clustering`, `evaluation`.
-The last two do not import TensorFlow.
+`cli`, `files`, `kaldi`, `audio`, `network`, `training`, `embedding`, `corrections`, `clustering`,
+`evaluation`, `listen`. TensorFlow is imported where there is a network: in `network.backend`.
 """
 
 __version__ = "0.1.0"
