@@ -42,9 +42,9 @@ once "$dir/tri3" steps/train_sat.sh "${to_train[@]}" "$gmm_leaves" "$gaussians" 
 once "$dir/tri3_ali" steps/align_fmllr.sh "${to_align[@]}" "$train" data/lang "$dir"/tri3{,_ali}
 
 for system in $decoded_gmms; do
-  decode=steps/decode.sh
-  [ "$system" != tri3 ] || decode=steps/decode_fmllr.sh
+  decode=(steps/decode.sh "${gmm_decode_options[@]}")
+  [ "$system" != tri3 ] || decode=(steps/decode_fmllr.sh "${fmllr_decode_options[@]}")
   once "$dir/$system/graph" utils/mkgraph.sh data/lang "$dir/$system" "$dir/$system/graph"
-  once "$dir/$system/decode" "$decode" "${to_decode[@]}" \
+  once "$dir/$system/decode" "${decode[@]}" "${to_decode[@]}" \
     "$dir/$system/graph" "$test" "$dir/$system/decode"
 done

@@ -8,8 +8,9 @@ fold; errors of all folds are counted together. A rate is Kaldi's best over weig
 model and word insertion penalties, as `steps/score_kaldi.sh` leaves it. Three figures go with it:
 
 - Kaldi's interval of 95 % (`compute-wer-bootci`, which draws utterances);
-- Kaldi's chance that the recogniser is better than the first of the list (the same program);
-- the interval of 95 % of the difference to the first, in points, from 10,000 draws of the test's
+- Kaldi's chance that the recogniser is better than the first of its kind, which for networks is the
+  first of the list (the same program);
+- the interval of 95 % of the difference to that one, in points, from 10,000 draws of the test's
   true speakers: utterances of a speaker have their errors in common, so it is the wider one.
 """
 
@@ -167,9 +168,10 @@ def wer_table(systems: Path, folds: list[tuple[Path, Path]]) -> list[str]:
                     read_result(data, speakers, exp / speakers / name) for data, exp in folds
                 ]
                 rows[speakers, title, "removed", "none"] = joined(results)
-    first = next(iter(rows.values()))
+    firsts: dict[str, Result] = {}  # of networks, and of GMMs of each sort
     table = [HEADER, "|---" * 10 + "|"]
     for cells, result in rows.items():
+        first = firsts.setdefault(cells[1], result)
         errors = sum(result.errors.values())
         interval, better = bootci(result, first)
         compared = ["", ""] if result is first else [better, difference(result, first)]

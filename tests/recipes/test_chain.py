@@ -53,6 +53,7 @@ def scored(tmp_path):
         renamed = {f"spk0-{name}": text for name, text in said.items()}
         write_table(data / "clusters/test/utt_map", {name: name[5:] for name in renamed})
         score(exp / "clusters/tdnn_removed_ivectors/decode", dict.fromkeys(renamed, 3), renamed)
+        score(exp / "clusters/tri3/decode", dict.fromkeys(renamed, 5), renamed)
         scores = {"clusters": 5, "speakers": 4, "outliers": 1, "utterances": 9}
         path = exp / "unspeech/eval/test/scores.json"
         path.parent.mkdir(parents=True)
@@ -88,7 +89,11 @@ def test_table_counts_all_folds_together(scored):
     assert float(low) <= -7.5 <= float(high) < 0
     clusters = by_name["clusters", "chain TDNN", "removed", "ivectors"]
     assert (clusters[0], clusters[2]) == ("15.00", "12")
-    assert by_name["true", "GMM, triphones, fMLLR", "removed", "none"][0] == "20.00"
+    gmms = [
+        by_name[who, "GMM, triphones, fMLLR", "removed", "none"] for who in ("true", "clusters")
+    ]
+    assert [(gmm[0], gmm[3]) for gmm in gmms] == [("20.00", ""), ("25.00", gmms[1][3])]
+    assert gmms[1][4] == "+5.00 to +5.00"  # compared with the other GMMs, not with a network
     assert rows[-1] == ["2", "test", "5 / 4", "1 of 9", "0.50", "0.25"]
 
 

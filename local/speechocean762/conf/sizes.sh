@@ -27,4 +27,7 @@ train_options=(
   --trainer.optimization.initial-effective-lrate 0.002
   --trainer.optimization.final-effective-lrate 0.0002
 )
-decode_options=(--beam 11 --max-active 2000 --lattice-beam 6)    # a sixth of the time of Kaldi's
+# Narrower than Kaldi's beams; with networks a sixth of their time.
+decode_options=(--beam 11 --max-active 2000 --lattice-beam 6)
+gmm_decode_options=(--beam 10 --max-active 2000 --lattice-beam 5)
+fmllr_decode_options=("${gmm_decode_options[@]}" --first-beam 8 --first-max-active 700)

@@ -25,3 +25,5 @@ train_options=(
   --trainer.optimization.final-effective-lrate 0.0002
 )
 decode_options=()
+gmm_decode_options=()
+fmllr_decode_options=()
