@@ -44,7 +44,7 @@ wanted() {
 
 # A trained head stays as it is; one that is solved is solved again for each corpus.
 adapted=false
-if [ "$rounds" -ge 0 ] && grep -q '^solve_head: true' "$config"; then adapted=true; fi
+if [ "$rounds" -ge 0 ] && sets_true solve_head "$config"; then adapted=true; fi
 
 # The model that embeds a corpus for clustering.
 model_for() {

@@ -29,7 +29,7 @@ model=$(model_of "$2")
 new=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"
-grep -q '^solve_head: true' "$model/config.yaml" || die "$model: its head was trained and not solved;" \
+sets_true solve_head "$model/config.yaml" || die "$model: its head was trained and not solved;" \
   "train it with --train-opts '--solve-head true'"
 feats=$(inputs_of "$data" "$model/config.yaml")
 tables=("$feats")

@@ -73,7 +73,7 @@ fi
 echo "Training; to watch: tail -f ${log/JOB/1}"
 run_jobs "${jobs[@]}" "$log" "${train[@]}"
 rm -rf "$model/workers"
-if grep -q '^solve_head: true' "$model/config.yaml"; then
+if sets_true solve_head "$model/config.yaml"; then
   began=$SECONDS
   pool_contexts "$model/final.ie.id" "$data" "$feats" "$model" "$model/contexts"
   run_jobs "$model/log/solve.log" python3 -m unspeech.solve head --model "$model" \

@@ -78,11 +78,17 @@ feats_of() {
   echo "$feats"
 }
 
+# sets_true <setting> <config.yaml>: whether a file of settings sets this one to true, in any of the
+# ways that the programs take.
+sets_true() {
+  grep -Eiq "^$1 *: *([\"']?)(true|t|1|yes|on)\\1 *(#.*)?\$" "$2"
+}
+
 # inputs_of <data> <config.yaml> [<options>]: the file that lists what a model of these settings
 # takes: features, or with end_to_end the audio of a data directory.
 inputs_of() {
   local file
-  if grep -Eq '^end_to_end: *true' "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]([Tt]rue|t|1)|$| --) ]]; then
+  if sets_true end_to_end "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]([Tt]rue|t|1)|$| --) ]]; then
     for file in "$1/segments" "$1/wav.scp"; do
       if [ -s "$file" ]; then
         echo "$file"
