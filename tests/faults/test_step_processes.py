@@ -116,12 +116,12 @@ def test_archives_are_split_as_tables_are(kind, place, monkeypatch):
     assert all(np.allclose(found[u], expected[u], rtol=1e-5) for u in expected)
 
 
-def test_extraction_from_an_archive(place, tiny_data, tiny_model, monkeypatch):
+def test_extraction_from_an_archive(place, many_data, statistics_model, monkeypatch):
     monkeypatch.chdir(place)
     archive = place / "x.ark.gz"
-    archive.write_bytes(gzip.compress((tiny_data / "feats.ark").read_bytes()))
-    done("extract", "--nj", 2, archive, tiny_model, "of_archive", cwd=place, KALDI_ROOT="")
-    done("extract", tiny_data, tiny_model, "of_data", cwd=place, KALDI_ROOT="")
+    archive.write_bytes(gzip.compress((many_data / "feats.ark").read_bytes()))
+    done("extract", "--nj", 2, archive, statistics_model, "of_archive", cwd=place, KALDI_ROOT="")
+    done("extract", many_data, statistics_model, "of_data", cwd=place, KALDI_ROOT="")
     found = dict(iterate_arrays("of_archive/ivector_online.scp"))
     for name, rows in iterate_arrays("of_data/ivector_online.scp"):
         np.testing.assert_array_equal(found.pop(name), rows)

@@ -146,7 +146,7 @@ def test_a_network_is_trained_stored_and_gets_a_solved_head(tiny_data, tmp_path)
     losses = [json.loads(line)["loss"] for line in (model / "train_log.jsonl").open()]
     assert np.isfinite(losses).all()
     width = model_of().target_encoder.width
-    assert f"6 of {width} directions" in done.stdout
+    assert f"Solved a head of 6 of {width} directions from 24 utterances" in done.stdout
     done = run(STEPS / "embed_utterances.sh", tiny_data, model, tmp_path / "emb")
     assert done.returncode == 0, done.stderr
     vectors = dict(iterate_arrays(tmp_path / "emb/embedding.scp"))

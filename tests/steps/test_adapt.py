@@ -17,7 +17,6 @@ from helpers.shell import STEPS, paused, run, times_of_files
 from unspeech.embedding.statistics import load_statistics_model
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.tables import read_table
-from unspeech.network.model_dir import read_head
 
 SPEAKERS, UTTERANCES = 5, 10  # enough of each for clusters
 
@@ -189,11 +188,3 @@ def test_a_network_with_a_solved_head(encoder, tiny_data, tmp_path):
         "embed", "--feats", dev / "feats.scp", "--model", damaged, "--ark", tmp_path / "x.ark"
     )
     assert "was changed or damaged since the model was trained" in message
-
-
-def test_train_sh_solves_the_head_of_a_network(tiny_data, tmp_path):
-    settings = {"embedding_transformation": "BaselineDnn", "num_steps": 1, "solve_head": "true"}
-    options = " ".join(tiny_options(**settings))
-    said = step("train", "--train-opts", options, tiny_data, tmp_path / "model")
-    assert "Solved a head of 8 of 8 directions from 24 utterances" in said
-    assert read_head(tmp_path / "model").dim == 8
