@@ -13,7 +13,8 @@ cmd=run.pl
 gpu_cmd=           # how training is run; default: cmd
 seed=1
 gpu=false          # train on GPUs
-mean=kept          # the speaker's mean is part of the features, or removed from them [kept|removed]
+mean=kept          # the speaker's mean is part of the features, or removed from them: that of all
+                   # frames, or online, of those so far [kept|removed|online]
 rows=              # name of a directory in <exp-dir>/rows
 
 . parse_options.sh
@@ -40,8 +41,11 @@ if [ -n "$rows" ]; then
   adapted_train=(--feat.online-ivector-dir "$dir/rows/$rows/train_aug")
   adapted_test=(--online-ivector-dir "$dir/rows/$rows/test")
 fi
-norm_means=false
-[ "$mean" = kept ] || norm_means=true
+case $mean in
+  kept) cmvn="--norm-means=false --norm-vars=false" ;;
+  removed) cmvn="--norm-means=true --norm-vars=false" ;;
+  online) cmvn="--config=conf/online_cmvn.conf" egs_options+=" --online-cmvn true" ;;
+esac
 use_gpu='no'
 ! $gpu || use_gpu='wait'
 pdfs=$(tree-info "$dir/tree/tree" 2> /dev/null | awk '$1 == "num-pdfs" { print $2 }')
@@ -70,7 +74,7 @@ END
 once "$tdnn/configs" steps/nnet3/xconfig_to_configs.py \
   --xconfig-file "$tdnn/configs/network.xconfig" --config-dir "$tdnn/configs"
 once "$tdnn" steps/nnet3/chain/train.py --stage -10 --cmd "${gpu_cmd:-$cmd}" --use-gpu "$use_gpu" \
-  "${adapted_train[@]}" --feat.cmvn-opts="--norm-means=$norm_means --norm-vars=false" \
+  "${adapted_train[@]}" --feat.cmvn-opts="$cmvn" \
   --chain.xent-regularize 0.1 --chain.leaky-hmm-coefficient 0.1 --chain.l2-regularize 0.0 \
   --chain.apply-deriv-weights false --chain.lm-opts="--num-extra-lm-states=$lm_states" \
   --egs.chunk-width "$chunk_width" --egs.opts="--frames-overlap-per-eg 0 $egs_options" \
