@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.data import write_features
 from helpers.models import STATISTICS
-from helpers.shell import ROOT, run
+from helpers.shell import ROOT, run, write_script
 
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.tables import read_table, write_table
@@ -150,3 +150,57 @@ def test_rows_that_are_not_in_the_list(work):
     made = make_rows(work, "others")
     assert made.returncode == 1
     assert "conf/rows.tsv: no rows are called 'others'" in made.stderr
+
+
+def train_network(work, *options) -> dict[str, str]:
+    """Call network.sh; what it says to each of Kaldi's scripts, which do nothing here."""
+    names = ["align_fmllr_lats", "nnet3/decode", "nnet3/chain/build_tree"]
+    scripts = [f"steps/{name}.sh" for name in names] + ["utils/mkgraph.sh"]
+    scripts += ["steps/nnet3/xconfig_to_configs.py", "steps/nnet3/chain/train.py"]
+    for script in scripts:
+        words = f'mkdir -p "${{@: -1}}"\necho {script} "$@" >> calls'
+        write_script(work / script, f"#!/usr/bin/env bash\n{words}\n")
+    write_script(work / "bin/tree-info", "#!/bin/sh\necho num-pdfs 8\n")
+    write_script(work / "bin/feat-to-dim", "#!/bin/sh\necho 7\n")
+    write_table(work / "data/true/test_hires/spk2utt", {"s1": "s1-t0 s1-t1"})
+    done = run(
+        *(CHAIN / "network.sh", "--cmd", "run.pl", *options, "data/true", "exp/true"),
+        cwd=work,
+        PATH=f"{work}/bin:{os.environ['PATH']}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(line.split(" ", 1) for line in (work / "calls").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("mean", "cmvn", "egs"),
+    [
+        ("kept", "--norm-means=false --norm-vars=false", ""),
+        ("removed", "--norm-means=true --norm-vars=false", ""),
+        ("online", "--config=conf/online_cmvn.conf", " --online-cmvn true"),
+    ],
+)
+def test_what_becomes_of_the_speakers_mean(work, mean, cmvn, egs):
+    calls = train_network(work, "--mean", mean)
+    trained = calls["steps/nnet3/chain/train.py"]
+    assert f"--feat.cmvn-opts={cmvn} --" in trained
+    assert f"--num-utts-subset 60{egs} --" in trained
+    assert "ivector" not in trained + calls["steps/nnet3/decode.sh"]
+    assert f"--dir exp/true/tdnn_{mean}" in trained
+
+
+def test_rows_stand_beside_the_features(work):
+    calls = train_network(work, "--mean", "removed", "--rows", "mine")
+    network = work / "exp/true/tdnn_removed_mine"
+    xconfig = (network / "configs/network.xconfig").read_text()
+    assert xconfig.startswith("input name=ivector dim=7\n")
+    assert "Append(-1,0,1,ReplaceIndex(ivector, t, 0))" in xconfig
+    for script, part in (("train.py", "train_aug"), ("decode.sh", "test")):
+        (said,) = (words for name, words in calls.items() if name.endswith(f"/{script}"))
+        assert f"online-ivector-dir exp/true/rows/mine/{part}" in said
+
+
+def test_a_mean_that_is_not_known(work):
+    refused = run(CHAIN / "network.sh", "--mean", "halved", "data/true", "exp/true", cwd=work)
+    assert refused.returncode == 1
+    assert "--mean takes kept or removed or online, not 'halved'" in refused.stderr
