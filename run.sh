@@ -99,8 +99,9 @@ fi
 if wanted 4; then    # i-vectors
   for name in "${extracted[@]}"; do
     ivectors=$(ivectors_of "$name")
+    mapfile -t rows < <(rows_of "$name")
     run_step 4 "extract $name" "$ivectors/ivector_online.scp" \
-      extract.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" \
+      extract.sh --nj "$embed_nj" --cmd "$cmd" --use-gpu "$gpu" "${rows[@]}" \
       "$dir/data/$name" "$models" "$ivectors"
   done
 fi

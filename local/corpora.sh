@@ -32,6 +32,15 @@ ivectors_of() {
   if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
+# Options of extract.sh for a corpus, a line each. In a recipe rows are those that helped its networks
+# (docs/ivectors.md), as of Kaldi's i-vectors: of all that the speaker has said so far, in training
+# speech of every two utterances anew.
+rows_of() {
+  [ -n "$recipe" ] || return 0
+  printf '%s\n' --average running
+  [ "$1" != "$train_data" ] || printf '%s\n' --utts-per-spk-max 2
+}
+
 # The data directories of a corpus that are to have clusters as speakers, a line each. In a recipe
 # they are its own, with its features; of training speech that with copies and that without.
 sources_of() {

@@ -19,14 +19,14 @@ IVECTORS = "exp/nnet3_unspeech/ivectors_{}_hires"
 
 
 def speech(person: int) -> list[np.ndarray]:
-    """Three utterances of a person, (samples,) float at 16 kHz."""
+    """Four utterances of a person, (samples,) float at 16 kHz."""
     corpus = Path(os.environ.get("UNSPEECH_CORPORA") or "/nonexistent", "emodb")
     if corpus.is_dir():
         files, speakers = read_table(corpus / "wav.scp"), read_table(corpus / "utt2spk")
-        own = invert(speakers)[sorted(set(speakers.values()))[person]].split()[:3]
+        own = invert(speakers)[sorted(set(speakers.values()))[person]].split()[:4]
         return [soundfile.read(corpus / files[utterance])[0] for utterance in own]
     rng = np.random.default_rng(person)
-    times = [np.arange(n) / RATE for n in (RATE * rng.uniform(1.5, 2.5, 3)).astype(int)]
+    times = [np.arange(n) / RATE for n in (RATE * rng.uniform(1.5, 2.5, 4)).astype(int)]
     voice = [0.1 * np.sign(np.sin(2 * np.pi * 90 * 1.2**person * time)) for time in times]
     return [tone + 0.01 * rng.normal(size=len(tone)) for tone in voice]
 
@@ -41,12 +41,12 @@ def write_set(recipe: Path, name: str, persons: range, speeds: dict[str, float])
     (recipe / "db").mkdir(exist_ok=True)
     for person in persons:
         utterances = speech(person)
-        speakers = [f"lbi-{person}-{number // 2}" for number in range(3)]
+        speakers = [f"lbi-{person}-{number // 3}" for number in range(4)]
         names = [f"{speaker}-{number:04d}" for number, speaker in enumerate(speakers)]
         audio = dict(zip(names, utterances, strict=True))
         if recipe.parent.name == "tedlium":
-            speakers = [f"Talk{person}-{number // 2 + 1}" for number in range(3)]
-            speakers[2] = speakers[2] if person else "Talk0-0000117-0000180"
+            speakers = [f"Talk{person}-{number // 3 + 1}" for number in range(4)]
+            speakers[3] = speakers[3] if person else "Talk0-0000117-0000180"
             names = [f"{speaker}-{number:07d}" for number, speaker in enumerate(speakers)]
             audio = {f"Talk{person}": np.concatenate(utterances)}
         for recording, samples in audio.items():

@@ -9,10 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import yaml
 from helpers.models import RUN_SETTINGS, STATISTICS
+from helpers.programs import call
 from helpers.recipes import (
     GMM,
     IVECTORS,
@@ -28,7 +30,7 @@ from helpers.recipes import (
 from helpers.shell import copy_checkout, run, times_of_files
 
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.kaldi.tables import read_table
+from unspeech.kaldi.tables import invert, read_table, write_table
 
 
 def train(checkout: Path, *options) -> str:
@@ -108,6 +110,25 @@ def test_ivectors_fit_the_recipes_data(egs, name, monkeypatch):
         assert (ivectors / "final.ie.id").read_text() == model.read_text()
 
 
+def test_rows_are_means_of_what_the_speaker_has_said_so_far(egs, tmp_path, monkeypatch):
+    """Of a network. In training speech every two utterances of a speaker stand for themselves."""
+    monkeypatch.chdir(egs / LIBRI)
+    made = Path("exp/nnet3_unspeech")
+    for name, size in ((f"{TRAIN[LIBRI]}_sp", 2), (TEST[LIBRI][0], 99)):
+        data, groups = made / "data" / name, {}
+        for speaker, own in invert(read_table(data / "utt2spk")).items():
+            own = own.split()
+            for start in range(0, len(own), size):
+                groups[f"{speaker}-{start}"] = " ".join(own[start : start + size])
+        write_table(tmp_path / "spk2utt", groups)
+        call("embed", "--feats", data / "feats.scp", "--model", made / "model",
+             "--average", "running", "--spk2utt", tmp_path / "spk2utt",
+             "--ark", tmp_path / "own.ark")  # fmt: skip
+        expected = dict(iterate_arrays(tmp_path / "own.scp"))
+        for utterance, rows in iterate_arrays(Path(IVECTORS.format(name)) / "ivector_online.scp"):
+            np.testing.assert_allclose(rows, expected[utterance], atol=1e-5)
+
+
 def test_speakers_to_score_with_are_persons(egs):
     for name, persons in ((TED, {"Talk4", "Talk5"}), (LIBRI, {"lbi-4", "lbi-5"})):
         data = egs / name / "exp/nnet3_unspeech/data" / TEST[name][0]
@@ -118,8 +139,8 @@ def test_speakers_to_score_with_are_persons(egs):
 def test_names_that_are_no_part_of_a_persons_stay_whole(egs):
     data = egs / TED / "exp/nnet3_unspeech/data/train_cleaned_sp"
     persons = read_table(data / "utt2person")
-    assert persons["Talk1-2-0000002"] == "Talk1"
-    assert persons["Talk0-0000117-0000180-0000002"] == "Talk0-0000117-0000180"
+    assert persons["Talk1-2-0000003"] == "Talk1"
+    assert persons["Talk0-0000117-0000180-0000003"] == "Talk0-0000117-0000180"
 
 
 def test_training_speech_has_clusters_as_speakers(egs, kaldi):
