@@ -2,7 +2,8 @@
 # Train and test the recognisers of a list: GMMs, then chain TDNNs with what the list names beside
 # their features. <data-dir>/true has train and test with their true speakers. Run from the work
 # directory of a recipe (see local/speechocean762/run.sh), with conf/systems.tsv: a line for each
-# recogniser, its speakers (true, none, clusters), mean (kept, removed) and rows (of rows.sh, or -).
+# recogniser, its speakers (true, none, clusters), mean (kept, removed, online) and rows (of rows.sh,
+# or -).
 #
 # Usage: local/chain/experiment.sh [options] <data-dir> <exp-dir>
 set -euo pipefail
