@@ -76,7 +76,7 @@ def test_stages_are_measured(finished):
     assert {r["stage"] for r in records} == set(range(8))
     (train,) = (r for r in records if r["name"] == "train")
     assert train["seconds"] > 0
-    assert train["peak_mb"] > 30
+    assert train["peak_mb"] > 50  # of Python, not of the shell alone
     assert train["command"].startswith("steps_unspeech/train.sh ")
 
 
