@@ -115,6 +115,9 @@ def test_longer_training_goes_on(place):
         ids.append((place / "exp/longer/model/final.ie.id").read_text())
     assert "Going on from step 10" in (place / "exp/longer/model/log/train.log").read_text()
     assert ids[0] != ids[1]
+    lines = (place / "exp/longer/log/stages.jsonl").read_text().splitlines()
+    peaks = [each["peak_mb"] for each in map(json.loads, lines) if each["name"] == "train"]
+    assert min(peaks) > 100
 
 
 def test_killed_at_any_moment_it_goes_on(place, finished):
