@@ -14,7 +14,8 @@ stage=0            # 0: clusters  1: speakers and GMMs  2: rows  3: networks [in
 nj=2
 cmd=run.pl
 gpu_cmd=           # how networks are trained; default: cmd
-seed=1
+seed=1             # of Unspeech and of the first network of each line
+networks=1         # to train for each line, with seeds from that one on
 gpu=false
 systems=conf/systems.tsv
 
@@ -41,13 +42,15 @@ for speakers in "${all_speakers[@]}"; do
   [ "$stage" -gt 2 ] ||
     "$here/copies.sh" "${options[@]}" --seed "$seed" "$data/$speakers"
 done
-for line in "${lines[@]}"; do
-  read -r speakers mean rows <<< "$line"
-  rows=${rows#-}
-  if [ "$stage" -le 2 ] && [ -n "$rows" ]; then
-    "$here/rows.sh" "${options[@]}" --seed "$seed" --models "$dir/models" \
-      "$rows" "$data/$speakers" "$dir/$speakers"
-  fi
-  "$here/network.sh" "${options[@]}" --gpu-cmd "$gpu_cmd" --gpu "$gpu" --seed "$seed" \
-    --mean "$mean" --rows "$rows" "$data/$speakers" "$dir/$speakers"
+for ((network = seed; network < seed + networks; network++)); do
+  for line in "${lines[@]}"; do
+    read -r speakers mean rows <<< "$line"
+    rows=${rows#-}
+    if [ "$stage" -le 2 ] && [ -n "$rows" ]; then
+      "$here/rows.sh" "${options[@]}" --seed "$seed" --models "$dir/models" \
+        "$rows" "$data/$speakers" "$dir/$speakers"
+    fi
+    "$here/network.sh" "${options[@]}" --gpu-cmd "$gpu_cmd" --gpu "$gpu" --seed "$network" \
+      --mean "$mean" --rows "$rows" "$data/$speakers" "$dir/$speakers"
+  done
 done

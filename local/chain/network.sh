@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train a chain TDNN on <data-dir>/train_aug_hires and decode <data-dir>/test_hires, with rows of
 # <exp-dir>/rows beside the features, or without. Alignments are by the GMMs of gmm.sh, in <exp-dir>.
-# The network is <exp-dir>/tdnn_<mean>, with rows <exp-dir>/tdnn_<mean>_<rows>.
+# The network is <exp-dir>/tdnn_<mean>_seed<seed>, with rows <exp-dir>/tdnn_<mean>_<rows>_seed<seed>.
 #
 # Usage: local/chain/network.sh [options] <data-dir> <exp-dir>
 set -euo pipefail
@@ -24,7 +24,7 @@ rows=              # name of a directory in <exp-dir>/rows
 . ./sizes.sh
 data=$1
 dir=$2
-tdnn=$dir/tdnn_$mean${rows:+_$rows}
+tdnn=$dir/tdnn_$mean${rows:+_$rows}_seed$seed
 
 once "$dir/lats" steps/align_fmllr_lats.sh --nj "$nj" --cmd "$cmd" \
   "$data/train_aug_mfcc" data/lang "$dir/tri3" "$dir/lats"

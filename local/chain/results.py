@@ -4,14 +4,17 @@
     local/chain/results.py --systems conf/systems.tsv --out RESULTS.md data/fold1:exp/fold1 …
 
 A pair is a data directory and an experiment directory of local/chain/experiment.sh, one for each
-fold; errors of all folds are counted together. A rate is Kaldi's best over weights of the language
-model and word insertion penalties, as `steps/score_kaldi.sh` leaves it. Three figures go with it:
+fold; errors of all folds are counted together, and so are those of `--networks` trained for a line
+of the list. A rate is Kaldi's best over weights of the language model and word insertion penalties,
+as `steps/score_kaldi.sh` leaves it. Three figures go with it:
 
 - Kaldi's interval of 95 % (`compute-wer-bootci`, which draws utterances);
 - Kaldi's chance that the recogniser is better than the first of its kind, which for networks is the
   first of the list (the same program);
 - the interval of 95 % of the difference to that one, in points, from 10,000 draws of the test's
   true speakers: utterances of a speaker have their errors in common, so it is the wider one.
+
+Either draws what several networks made of an utterance together.
 """
 
 import json
@@ -20,6 +23,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +49,13 @@ DRAWS = 10_000
 
 @dataclass
 class Result:
-    """What a recogniser made of the test utterances of all folds, by their original names.
+    """What a recogniser made of the test utterances, by their original names.
 
     Attributes:
         said, heard: the transcripts.
         errors: of each utterance.
         speakers: the true speaker of each.
-        minutes: of training and decoding.
+        minutes: of training and decoding one network.
     """
 
     said: dict[str, str]
@@ -72,7 +76,7 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def read_result(data: Path, speakers: str, system: Path) -> Result:
-    """The result of one fold.
+    """The result of one network or GMM in one fold.
 
     Raises:
         UnspeechError: when it has not been scored.
@@ -107,6 +111,22 @@ def seconds_of(directory: Path) -> float:
     """How long a directory took to make, as `once` of path.sh notes it."""
     text = (directory / ".done").read_text() if (directory / ".done").exists() else ""
     return float(text or 0)
+
+
+def of_networks(results: list[Result]) -> Result:
+    """Several networks as one, whose transcripts are theirs one after the other."""
+
+    def add_up(name: str, together) -> dict:
+        parts = [getattr(result, name) for result in results]
+        return {key: together(part[key] for part in parts) for key in parts[0]}
+
+    return Result(
+        add_up("said", " ".join),
+        add_up("heard", " ".join),
+        add_up("errors", sum),
+        results[0].speakers,
+        sum(result.minutes for result in results) / len(results),
+    )
 
 
 def joined(results: list[Result]) -> Result:
@@ -151,14 +171,19 @@ def difference(result: Result, first: Result, seed: int = 1) -> str:
     return f"{low:+.2f} to {high:+.2f}"
 
 
-def wer_table(systems: Path, folds: list[tuple[Path, Path]]) -> list[str]:
+def wer_table(systems: Path, folds: list[tuple[Path, Path]], seeds: Iterable[int]) -> list[str]:
     """Lines of the table in Markdown: networks in the order of the list, then the GMMs."""
     rows: dict[tuple[str, ...], Result] = {}
     lines = [line.split() for line in systems.read_text().splitlines()]
     listed = [line[:3] for line in lines if line and not line[0].startswith("#")]
     for speakers, mean, beside in listed:
         name = f"tdnn_{mean}" + ("" if beside == "-" else f"_{beside}")
-        results = [read_result(data, speakers, exp / speakers / name) for data, exp in folds]
+        results = [
+            of_networks(
+                [read_result(data, speakers, exp / speakers / f"{name}_seed{n}") for n in seeds]
+            )
+            for data, exp in folds
+        ]
         said = beside.replace("+", " and ").replace("-", "none")
         rows[speakers, "chain TDNN", mean, said] = joined(results)
     for speakers in dict.fromkeys(speakers for speakers, *_ in listed):
@@ -205,9 +230,12 @@ def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--systems", required=True, type=Path, help="list of the recognisers")
     parser.add_argument("--out", required=True, type=Path, help="file to write")
+    parser.add_argument("--seed", type=int, default=1, help="of the first network of a line")
+    parser.add_argument("--networks", type=int, default=1, help="of a line, seeds from that one on")
     parser.add_argument("folds", nargs="+", type=fold_of, help="<data-dir>:<exp-dir>")
     options = parser.parse_args()
-    lines = ["Word error rates:", "", *wer_table(options.systems, options.folds)]
+    seeds = range(options.seed, options.seed + options.networks)
+    lines = ["Word error rates:", "", *wer_table(options.systems, options.folds, seeds)]
     clusters = cluster_table(options.folds)
     if len(clusters) > 2:
         lines += ["", "The clusters:", "", *clusters]

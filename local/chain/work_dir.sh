@@ -25,7 +25,7 @@ require_files "$systems" "${all_sizes[@]}"
 mkdir -p "$dir"
 cd "$dir" || exit
 begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
-  sizes="$(cat "${all_sizes[@]}" | md5sum)" +systems="$(md5sum < "$systems")"
+  sizes="$(cat "${all_sizes[@]}" | md5sum)" +networks="$networks" +systems="$(md5sum < "$systems")"
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
 cat "${all_sizes[@]}" > sizes.sh.new

@@ -19,7 +19,9 @@ stage=0            # the first to run [integer 0 to 5]
 nj=2               # jobs; never more than a data directory has speakers [integer 1 to 9999]
 folds=3            # parts of the speakers, each of which is tested on once [integer >= 2]
 systems=           # recognisers to make; default: conf/systems.tsv
-seed=1             # of the folds, of Unspeech and of the networks [integer >= 0]
+seed=1             # of the folds, of Unspeech and of the first network [integer >= 0]
+networks=1         # to train for each line of the list, with seeds from that one on; the table
+                   # counts the errors of all [integer >= 1]
 dir=exp/digits     # everything is in here
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
@@ -39,12 +41,12 @@ fi
 pairs=()
 for ((fold = 1; fold <= folds; fold++)); do
   "$UNSPEECH_ROOT/local/chain/experiment.sh" --stage $((stage > 0 ? stage - 1 : 0)) --nj "$nj" \
-    --cmd "$cmd" --gpu-cmd "$gpu_cmd" --seed "$seed" --systems "$systems" \
+    --cmd "$cmd" --gpu-cmd "$gpu_cmd" --seed "$seed" --networks "$networks" --systems "$systems" \
     "data/fold$fold" "exp/fold$fold"
   pairs+=("data/fold$fold:exp/fold$fold")
 done
 
-tied python3 "$UNSPEECH_ROOT/local/chain/results.py" --systems "$systems" --out RESULTS.md \
-  "${pairs[@]}"
+tied python3 "$UNSPEECH_ROOT/local/chain/results.py" --seed "$seed" --networks "$networks" \
+  --systems "$systems" --out RESULTS.md "${pairs[@]}"
 finish_step RESULTS.md
 cat RESULTS.md

@@ -23,7 +23,9 @@ systems=           # recognisers to make; default: conf/systems.tsv
 sizes=             # file that says which sizes differ from conf/sizes.sh; for trials:
                    # conf/sizes_quick.sh
 gpu=false          # train networks on GPUs, by default of the sizes of Kaldi's own recipes
-seed=1             # of Unspeech and of the networks [integer >= 0]
+seed=1             # of Unspeech and of the first network [integer >= 0]
+networks=1         # to train for each line of the list, with seeds from that one on; the table
+                   # counts the errors of all [integer >= 1]
 dir=exp/speechocean762    # everything is in here
 cmd=$train_cmd     # how jobs are run; see cmd.sh
 # shellcheck disable=SC2269    # it makes an option of what cmd.sh has set
@@ -40,8 +42,10 @@ if [ "$stage" -le 0 ]; then
   once data/lang "$UNSPEECH_ROOT/local/chain/lang.sh" data/dict data/lm.arpa data/lang
 fi
 "$UNSPEECH_ROOT/local/chain/experiment.sh" --stage $((stage > 0 ? stage - 1 : 0)) --nj "$nj" \
-  --cmd "$cmd" --gpu-cmd "$gpu_cmd" --gpu "$gpu" --seed "$seed" --systems "$systems" data exp
+  --cmd "$cmd" --gpu-cmd "$gpu_cmd" --gpu "$gpu" --seed "$seed" --networks "$networks" \
+  --systems "$systems" data exp
 
-tied python3 "$UNSPEECH_ROOT/local/chain/results.py" --systems "$systems" --out RESULTS.md data:exp
+tied python3 "$UNSPEECH_ROOT/local/chain/results.py" --seed "$seed" --networks "$networks" \
+  --systems "$systems" --out RESULTS.md data:exp
 finish_step RESULTS.md
 cat RESULTS.md

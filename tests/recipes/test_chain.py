@@ -47,12 +47,16 @@ def scored(tmp_path):
         names = {"ann-1": "ann", "bob-1": "bob"}
         said = dict.fromkeys(names, " ".join(["one"] * words))
         write_table(data / "true/test/utt2spk", names)
-        score(exp / "true/tdnn_kept/decode", {"ann-1": 2, "bob-1": 4}, said)
-        score(exp / "true/tdnn_kept_ivectors+statistics/decode", {"ann-1": 1, "bob-1": 2}, said)
+        score(exp / "true/tdnn_kept_seed1/decode", {"ann-1": 2, "bob-1": 4}, said)
+        score(
+            exp / "true/tdnn_kept_ivectors+statistics_seed1/decode", {"ann-1": 1, "bob-1": 2}, said
+        )
         score(exp / "true/tri3/decode", {"ann-1": 4, "bob-1": 4}, said)
         renamed = {f"spk0-{name}": text for name, text in said.items()}
         write_table(data / "clusters/test/utt_map", {name: name[5:] for name in renamed})
-        score(exp / "clusters/tdnn_removed_ivectors/decode", dict.fromkeys(renamed, 3), renamed)
+        score(
+            exp / "clusters/tdnn_removed_ivectors_seed1/decode", dict.fromkeys(renamed, 3), renamed
+        )
         score(exp / "clusters/tri3/decode", dict.fromkeys(renamed, 5), renamed)
         scores = {"clusters": 5, "speakers": 4, "outliers": 1, "utterances": 9}
         path = exp / "unspeech/eval/test/scores.json"
@@ -61,7 +65,7 @@ def scored(tmp_path):
     return tmp_path
 
 
-def results(folder, **environment):
+def results(folder, *options, **environment):
     if not shutil.which("compute-wer-bootci"):
         program = folder / "bin/compute-wer-bootci"
         program.parent.mkdir(exist_ok=True)
@@ -70,16 +74,21 @@ def results(folder, **environment):
         environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     environment["PYTHONPATH"] = str(ROOT / "python")
     folds = [f"data/fold{fold}:exp/fold{fold}" for fold in (1, 2)]
-    options = ["--systems", "systems.tsv", "--out", "RESULTS.md"]
+    options = [*options, "--systems", "systems.tsv", "--out", "RESULTS.md"]
     return run("python3", CHAIN / "results.py", *options, *folds, cwd=folder, **environment)
+
+
+def table_of(folder) -> dict[tuple[str, ...], list[str]]:
+    """Lines of the table by their first four cells."""
+    lines = (folder / "RESULTS.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    return {tuple(row[:4]): row[4:] for row in rows}
 
 
 def test_table_counts_all_folds_together(scored):
     made = results(scored)
     assert made.returncode == 0, made.stderr
-    lines = (scored / "RESULTS.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
-    by_name = {tuple(row[:4]): row[4:] for row in rows}
+    by_name = table_of(scored)
     first = by_name["true", "chain TDNN", "kept", "none"]
     assert (first[0], first[2]) == ("15.00", "12")
     assert first[3:] == ["", "", "6"]
@@ -95,14 +104,32 @@ def test_table_counts_all_folds_together(scored):
     assert [gmm[0] for gmm in gmms] == ["20.00", "25.00"]
     assert gmms[0][3:5] == ["", ""]
     assert gmms[1][4] == "+5.00 to +5.00"  # compared with the other GMMs, not with a network
-    assert rows[-1] == ["2", "test", "5 / 4", "1 of 9", "0.50", "0.25"]
+    assert by_name["2", "test", "5 / 4", "1 of 9"] == ["0.50", "0.25"]
+
+
+def test_errors_of_several_networks_are_counted_together(scored):
+    for fold in (1, 2):
+        for first in (scored / f"exp/fold{fold}").glob("*/tdnn_*_seed1"):
+            second = first.with_name(first.name.replace("seed1", "seed2"))
+            shutil.copytree(first, second)
+            if first.name == "tdnn_kept_seed1":
+                details = second / "decode/scoring_kaldi/wer_details/per_utt"
+                details.write_text("ann-1 #csid 1 4 0 0\nbob-1 #csid 1 6 0 0\n")
+    made = results(scored, "--networks", 2)
+    assert made.returncode == 0, made.stderr
+    by_name = table_of(scored)
+    first = by_name["true", "chain TDNN", "kept", "none"]
+    assert (first[0], first[2], first[5]) == ("20.00", "32", "6")  # of 160 words
+    both = by_name["true", "chain TDNN", "kept", "ivectors and statistics"]
+    assert (both[0], both[2]) == ("7.50", "12")
+    assert by_name["true", "GMM, triphones, fMLLR", "removed", "none"][0] == "20.00"
 
 
 def test_a_decoding_that_was_not_scored(scored):
-    (scored / "exp/fold2/true/tdnn_kept/decode/scoring_kaldi/best_wer").unlink()
+    (scored / "exp/fold2/true/tdnn_kept_seed1/decode/scoring_kaldi/best_wer").unlink()
     missing = results(scored)
     assert missing.returncode == 1
-    assert "exp/fold2/true/tdnn_kept/decode/scoring_kaldi/best_wer: no word error" in missing.stderr
+    assert "tdnn_kept_seed1/decode/scoring_kaldi/best_wer: no word error" in missing.stderr
     assert not (scored / "RESULTS.md").exists()
 
 
@@ -186,12 +213,12 @@ def test_what_becomes_of_the_speakers_mean(work, mean, cmvn, egs):
     assert f"--feat.cmvn-opts={cmvn} --" in trained
     assert f"--num-utts-subset 60{egs} --" in trained
     assert "ivector" not in trained + calls["steps/nnet3/decode.sh"]
-    assert f"--dir exp/true/tdnn_{mean}" in trained
+    assert f"--dir exp/true/tdnn_{mean}_seed1" in trained
 
 
 def test_rows_stand_beside_the_features(work):
     calls = train_network(work, "--mean", "removed", "--rows", "mine")
-    network = work / "exp/true/tdnn_removed_mine"
+    network = work / "exp/true/tdnn_removed_mine_seed1"
     xconfig = (network / "configs/network.xconfig").read_text()
     assert xconfig.startswith("input name=ivector dim=7\n")
     assert "Append(-1,0,1,ReplaceIndex(ivector, t, 0))" in xconfig
