@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 [ -n "${KALDI_ROOT:-}" ] || die "this needs a compiled Kaldi: set KALDI_ROOT"
 missing=()
 for program in fstcompile compute-mfcc-feats compile-train-graphs gmm-est arpa2fst fsttablecompose \
-  lattice-best-path ivector-extractor-est ivector-extract-online2 paste-feats \
+  lattice-best-path apply-cmvn-online ivector-extractor-est ivector-extract-online2 paste-feats \
   nnet-get-feature-transform nnet3-am-init nnet3-latgen-faster nnet3-chain-get-egs \
   nnet3-chain-train; do
   command -v "$program" > /dev/null || missing+=("$program")
