@@ -42,14 +42,14 @@ for speakers in "${all_speakers[@]}"; do
   [ "$stage" -gt 2 ] ||
     "$here/copies.sh" "${options[@]}" --seed "$seed" "$data/$speakers"
 done
-for ((network = seed; network < seed + networks; network++)); do
-  for line in "${lines[@]}"; do
-    read -r speakers mean rows <<< "$line"
-    rows=${rows#-}
-    if [ "$stage" -le 2 ] && [ -n "$rows" ]; then
-      "$here/rows.sh" "${options[@]}" --seed "$seed" --models "$dir/models" \
-        "$rows" "$data/$speakers" "$dir/$speakers"
-    fi
+for line in "${lines[@]}"; do
+  read -r speakers mean rows <<< "$line"
+  rows=${rows#-}
+  if [ "$stage" -le 2 ] && [ -n "$rows" ]; then
+    "$here/rows.sh" "${options[@]}" --seed "$seed" --models "$dir/models" \
+      "$rows" "$data/$speakers" "$dir/$speakers"
+  fi
+  for ((network = seed; network < seed + networks; network++)); do
     "$here/network.sh" "${options[@]}" --gpu-cmd "$gpu_cmd" --gpu "$gpu" --seed "$network" \
       --mean "$mean" --rows "$rows" "$data/$speakers" "$dir/$speakers"
   done
