@@ -85,10 +85,15 @@ sets_true() {
 }
 
 # inputs_of <data> <config.yaml> [<options>]: the file that lists what a model of these settings
-# takes: features, or with end_to_end the audio of a data directory.
+# takes: features, or with end_to_end the audio of a data directory. Options count over the file.
 inputs_of() {
-  local file
-  if sets_true end_to_end "$2" || [[ ${3:-} =~ --end[-_]to[-_]end([ =]([Tt]rue|t|1)|$| --) ]]; then
+  local file audio=false
+  ! sets_true end_to_end "$2" || audio=true
+  if [[ " ${3:-} " =~ .*' --'(no-?)?end[-_]to[-_]end([ =]+([^ -][^ ]*))?' ' ]]; then    # the last
+    audio=false
+    [[ -n ${BASH_REMATCH[1]} || ${BASH_REMATCH[3],,} =~ ^(false|f|0)$ ]] || audio=true
+  fi
+  if $audio; then
     for file in "$1/segments" "$1/wav.scp"; do
       if [ -s "$file" ]; then
         echo "$file"

@@ -114,6 +114,14 @@ def test_steps_take_the_audio_of_a_data_directory(audio, model, tmp_path):
     assert "end_to_end needs a data directory with audio" in step.stderr
 
 
+def test_options_of_the_training_step_count_over_its_config(audio, tmp_path):
+    (tmp_path / "audio.yaml").write_text("end_to_end: true\n")
+    for option in ("--end-to-end false", "--noend_to_end", "--end_to_end=true --end_to_end=f"):
+        options = ["--config", tmp_path / "audio.yaml", "--train-opts", option]
+        step = run(STEPS / "train.sh", *options, audio, tmp_path / "model")
+        assert "feats.scp: no such file, or empty" in step.stderr, (option, step.stderr)
+
+
 @pytest.mark.parametrize("tanh", [True, False])
 @pytest.mark.parametrize("log", [True, False])
 def test_filter_bank(tanh, log):
