@@ -28,7 +28,7 @@ require_files "$data/wav.scp" "$config"
 [ $((copies + voices)) -gt 0 ] || die "--copies $copies --voices $voices: there is nothing to make"
 inputs=("$data/wav.scp" "$config")
 list=$data/wav.scp
-for name in segments utt2spk utt2uniq; do
+for name in segments utt2spk utt2uniq utt2lang spk2gender text reco2file_and_channel; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 [ ! -e "$data/segments" ] || list=$data/segments

@@ -25,17 +25,20 @@ dir=${3:-$data/data}
 require_files "$data/wav.scp" "$fbank_config"
 inputs=("$data/wav.scp" "$fbank_config")
 list=$data/wav.scp
-if [ -e "$data/segments" ]; then
-  inputs+=("$data/segments")
-  list=$data/segments
-fi
+for table in segments reco2file_and_channel; do
+  [ ! -e "$data/$table" ] || inputs+=("$data/$table")
+done
+[ ! -e "$data/segments" ] || list=$data/segments
 name=$(basename "$(realpath "$data")")
 out=$dir/raw_fbank_$name.JOB
 mapfile -t arks < <(job_files "$out.ark" "$nj")
+# Another data directory of this name may have the same directories.
+said=$(mkdir -p "$dir" "$log" 2>&1) || die "$said; give another directory"
+lock_dir "$dir/.raw_fbank_$name.lock" "$dir"
+lock_dir "$log/.split_$name.lock" "$log"
 begin_step "$data/feats.scp" seed="$seed" dir="$dir" -- "${inputs[@]}" -- \
   "${arks[@]}" "${arks[@]/%.ark/.scp}"
 
-mkdir -p "$log" "$dir"
 split=$log/split_$name
 mkdir -p "$split"
 awk '{ print $1 }' < "$list" | sort > "$split/utterances.scp"
@@ -43,12 +46,23 @@ nj=$(split_scp "$split/utterances.scp" "$nj" "$split")
 utterances=$(wc -l < "$split/utterances.scp")
 max_failed=$(awk -v fraction="$max_failed_fraction" -v all="$utterances" \
   'BEGIN { print int(fraction * all) }')
+if [ -e "$data/utt2spk" ]; then
+  mapfile -t silent < <(awk 'NR == FNR { known[$1]; next } !($1 in known) { print $1 }' \
+    "$list" "$data/utt2spk")
+  if [ ${#silent[@]} -gt 0 ]; then
+    silent_ones="${#silent[@]} utterances of $data/utt2spk have no line in $list, such as '${silent[0]}'"
+    [ ${#silent[@]} -le "$max_failed" ] || die "$silent_ones, more than --max-failed-fraction" \
+      "$max_failed_fraction of those that have: add what is missing, or run utils/fix_data_dir.sh"
+    echo "$silent_ones: left out"
+  fi
+fi
 kaldi=()
 if command -v compute-fbank-feats > /dev/null; then
   kaldi=(--compute-fbank-feats "$(command -v compute-fbank-feats)")
 fi
 run_jobs JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
-  once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" --leaves "$out.ark" \
+  once.py "$data/feats.scp" JOB "$split/utterances.JOB.scp" \
+  --leaves "$out.ark" --leaves "$split/failed.JOB" \
   python3 -m unspeech.fbank --data "$data" --utterances "$split/utterances.JOB.scp" \
   --config "$fbank_config" --seed "$seed" --max-failed "$max_failed" \
   "${kaldi[@]}" --ark "$out.ark" --scp "$out.scp" \

@@ -3,32 +3,25 @@
     python3 -m unspeech.perturb --out data/train_sp data/train
 
 The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
-with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
-`unspeech.audio.utterances` does what such a pipe says.
+with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox, for Kaldi's programs. Our own do
+what such a pipe says without sox (`unspeech.audio.utterances`).
 """
 
-import shutil
 from pathlib import Path
 
 from unspeech.audio.speed import make_perturbed_data_dir
 from unspeech.cli.errors import run_program
 from unspeech.cli.options import OptionParser
-from unspeech.kaldi.data_dir import add_replace_option, new_data_dir
+from unspeech.kaldi.data_dir import add_replace_option
 
 
 def main() -> None:
     parser = OptionParser(__doc__)
     parser.add_argument("--out", required=True, type=Path, help="data directory to write")
-    parser.add_argument("--made", type=Path, help="what Kaldi's script made of it, to put there")
     add_replace_option(parser)
     parser.add_argument("data", type=Path, help="data directory with audio")
     options = parser.parse_args()
-    replace = options.replace == "true"
-    if options.made:
-        with new_data_dir(options.out, replace) as part:
-            shutil.copytree(options.made, part, dirs_exist_ok=True)
-        return
-    make_perturbed_data_dir(options.data, options.out, replace)
+    make_perturbed_data_dir(options.data, options.out, options.replace == "true")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Run a job's command unless it ended well before, on the same inputs.
 
-    once.py <last-output> <job> <job-input> [--leaves <file>] <command> [<argument> …]
+    once.py <last-output> <job> <job-input> [--leaves <file>] … <command> [<argument> …]
 
 The steps put this before the commands that they queue, so that after an interruption only the
-jobs that are missing are done. A job whose file, the one that it leaves, is gone or another one
-counts as missing. `begin_step` in outputs.sh made what is read here.
+jobs that are missing are done. A job counts as missing, too, when a file that it leaves is gone
+or another one. `begin_step` in outputs.sh made what is read here.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from unspeech.cli.errors import run_program
 from unspeech.cli.processes import die_with_parent, run_child
 from unspeech.files.atomic import atomic_write
 
@@ -21,9 +22,10 @@ def main() -> None:
     die_with_parent()
     output, job, job_input, *command = sys.argv[1:]
     state = Path(output).with_name(f".{Path(output).name}")
-    leaves = None
-    if command[0] == "--leaves":
-        leaves, command = Path(command[1]), command[2:]
+    leaves = []
+    while command[0] == "--leaves":
+        leaves.append(Path(command[1]))
+        command = command[2:]
     digest = hashlib.md5(Path(job_input).read_bytes(), usedforsecurity=False)
     for line in Path(f"{state}.making_from").read_bytes().splitlines():
         if not line.startswith((b"output:", b"before:")):
@@ -41,16 +43,17 @@ def main() -> None:
         file.write(key + seen(leaves))
 
 
-def seen(file: Path | None) -> str:
-    """Size and time of a file; another word when it is not there."""
-    if file is None:
-        return ""
-    try:
-        status = file.stat()
-    except OSError:
-        return " gone"
-    return f" {status.st_size} {status.st_mtime_ns}"
+def seen(files: list[Path]) -> str:
+    """Size and time of each file; another word for one that is not there."""
+    words = ""
+    for file in files:
+        try:
+            status = file.stat()
+            words += f" {status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            words += " gone"
+    return words
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

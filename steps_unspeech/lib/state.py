@@ -53,6 +53,7 @@ def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
 
     if overwrite and (made or making):
         if made and not step.whole:
+            remove(step.making)  # of an older call; `put_back` would take old files for its own
             set_aside(step, made, now.outputs)
         elif making and not step.whole:
             for file in making.outputs:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unspeech.files.atomic import atomic_write
 from unspeech.files.origins import what_is_missing
+from unspeech.kaldi.data_dir import what_is_gone
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Step:
     def what_is_wrong(self, made: Origin) -> str | None:
         """Say in words what is missing of a complete output."""
         if self.whole:
-            return None if self.output.is_dir() else f"{self.output} is gone"
+            return what_is_gone(self.output)
         for file in made.outputs or [self.output]:
             if not file.exists():
                 return f"{file} is gone"
@@ -123,15 +124,19 @@ def set_aside(step: Step, made: Origin, outputs: list[Path]) -> None:
 
 
 def put_back(step: Step, aside: Origin, partial: list[Path]) -> None:
-    """Give the files that were set aside their names again, in place of unfinished new ones."""
-    for file in dict.fromkeys(aside.own + partial):
+    """Give the files that were set aside their names again, in place of unfinished new ones.
+
+    The new ones go first, and then what says that they are there: called again after it was
+    killed, this does not take old files for new ones.
+    """
+    for file in partial:
+        remove(file)
+    remove(step.done)
+    remove(step.making)
+    for file in aside.own:
         if os.path.lexists(replaced(file)):
             remove(file)
             os.replace(replaced(file), file)
-        elif file in partial:
-            remove(file)
-    remove(step.making)
-    remove(step.done)
     os.replace(replaced(step.made), step.made)
 
 

@@ -10,7 +10,7 @@ from helpers.programs import call_fails
 
 from unspeech.audio.decoding import wav_bytes
 from unspeech.audio.utterances import AudioError, DataAudio
-from unspeech.kaldi.tables import write_table
+from unspeech.kaldi.tables import read_table, write_table
 
 
 def read(data: Path, rate: int = RATE) -> dict:
@@ -101,9 +101,10 @@ def test_bad_segments(tmp_path):
     (tmp_path / "r.wav").write_bytes(wav_bytes(sound(3), RATE))
     data = data_dir(tmp_path, r="r.wav")
     write_table(data / "segments", {"late": "r 1 3.6", "later": "r 5 6", "good": "r 0 1"})
+    write_table(data / "segments", read_table(data / "segments") | {"none": "r 1 1.00001"})
     samples = read(data)
     assert len(samples["good"]) == RATE
-    for name in ("late", "later"):
+    for name in ("late", "later", "none"):
         assert isinstance(samples[name], AudioError)
         assert f"utterance '{name}': segment" in str(samples[name])
     for line, said in [

@@ -105,9 +105,18 @@ def test_utterances_without_features_are_counted(corpus, tmp_path, capsys):
     write_features(corpus, {name: np.ones((5, 4), np.float32) for name in ("a-1", "b-1")})
     write_table(corpus / "utt2spk", {"a-1": "a", "a-2": "a", "b-1": "b"})
     call("corpus", "--out", tmp_path / "out", corpus)
-    assert "Left out 1 utterances that feats.scp lacks: a-2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Left out 1 utterances that feats.scp lacks: a-2" in said
+    assert "utt2spk" not in said
     for name in ("utt2spk", "wav.scp", "feats.scp", "text"):
         assert [line.split()[0] for line in lines(tmp_path / "out" / name)] == ["a-1", "b-1"]
+
+
+def test_utterances_that_only_utt2spk_has_are_counted(corpus, tmp_path, capsys):
+    for program in ("corpus", "perturb"):
+        call(program, "--out", tmp_path / "out" / program, corpus)
+        said = capsys.readouterr().out
+        assert "Left out 1 utterances of utt2spk without audio or features: gone-1" in said
 
 
 def test_without_utt2spk_each_utterance_is_its_own_speaker(corpus, tmp_path):
@@ -168,6 +177,16 @@ def test_join(tmp_path):
     assert files(out) == before
 
 
+def test_joined_utterances_of_speakers_with_like_names(tmp_path):
+    corpus = tmp_path / "corpus"
+    for name, seconds in (("x-0000", 0.5), ("x-000000", 0.7)):
+        write_wav(corpus / f"{name}.wav", seconds)
+    write_table(corpus / "wav.scp", {n: f"{n}.wav" for n in ("x-0000", "x-000000")})
+    call("corpus", "--out", tmp_path / "out", "--join-seconds", 1, corpus)
+    lengths = {u: len(s) / RATE for u, s in DataAudio(tmp_path / "out", RATE).read()}
+    assert lengths == {"x-0000-0000": 0.5, "x-000000-0000": 0.7}
+
+
 def test_a_short_rest_is_joined_to_the_utterance_before(tmp_path):
     for i in range(4):
         write_wav(tmp_path / f"in/{i}.wav", 0.4)
@@ -224,6 +243,8 @@ def test_bad_corpora(corpus, tmp_path):
     assert f"{corpus}/wav.scp:1: expected" in message()
     (corpus / "wav.scp").unlink()
     (corpus / "feats.scp").write_text("a-1 gone.ark:4\n")
+    message_without = call_fails("corpus", "--features", "false", "--out", tmp_path / "out", corpus)
+    assert f"{corpus}/wav.scp: no such file, and no feats.scp is to be read" in message_without
     assert f"{corpus}/feats.scp: utterance 'a-1': gone.ark: no such file" in message()
 
 

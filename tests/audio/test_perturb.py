@@ -39,31 +39,34 @@ def test_files_are_those_of_kaldis_script(tmp_path, kaldi, segments):
     data = write_two_speakers(tmp_path / "data", segments)
     before = tables(data)
     own, theirs = tmp_path / "own", tmp_path / "theirs"
-    call("perturb", "--out", own, data)
+    done = run(STEP, data, own, KALDI_ROOT=str(kaldi))
+    assert done.returncode == 0, done.stderr
+    assert tables(data) == before, "the source is as it was"
     durations = """sed 's/ .*/ 2/' "${2#scp:}" > "${3#ark,t:}" """
     path = with_programs(tmp_path / "bin", sox="exit 1", wav_to_duration=durations)
-    done = run(STEP, data, theirs, KALDI_ROOT=str(kaldi), PATH=path)
-    assert done.returncode == 0, done.stderr
-    assert "generated 3-way speed-perturbed version" in done.stdout
+    (tmp_path / "utils").symlink_to(kaldi / "egs/wsj/s5/utils")
+    (tmp_path / "path.sh").touch()
+    run(STEPS / "import_corpus.sh", data, tmp_path / "copy")  # with absolute paths
+    script = ["utils/data/perturb_data_dir_speed_3way.sh", tmp_path / "copy", theirs]
+    done = run(*script, cwd=tmp_path, PATH=path)
+    assert "generated 3-way speed-perturbed version" in done.stdout, done.stderr
     if not segments:
         (theirs / "reco2dur").unlink()  # Kaldi's copy of utt2dur
     assert tables(own) == tables(theirs)
-    assert tables(data) == before, "the source is as it was"
 
 
-def test_pipes_run_where_the_recipe_does(tmp_path, kaldi):
-    """Their paths may be relative to it; Kaldi's script asks for durations of recordings."""
-    data = write_two_speakers(tmp_path / "train", segments=True)
-    (data / "reco2dur").unlink()
-    (tmp_path / "utils").symlink_to(kaldi / "egs/wsj/s5/utils")
-    (tmp_path / "path.sh").touch()
-    durations = """pwd > asked_in; sed 's/ .*/ 2/' "${2#scp:}" > "${3#ark,t:}" """
-    path = with_programs(tmp_path / "bin", sox="exit 1", wav_to_duration=durations)
-    step = [STEP, "train", "train_sp"]
-    done = run(*step, cwd=tmp_path, KALDI_ROOT=str(kaldi), PATH=path)
+def test_nothing_is_lost_that_kaldis_script_loses(tmp_path):
+    data = write_two_speakers(tmp_path / "with space", segments=True)
+    write_table(data / "segments", read_table(data / "segments") | {"s2-b-2": "s2-b 1.0 -1"})
+    write_table(data / "wav.scp", {name: f"{name}.wav" for name in ("s1-a", "s2-b")})
+    (data / "text").write_text("s1-a-1 words\n")
+    path = with_programs(tmp_path / "bin", sox="exit 1", wav_to_duration="exit 1")
+    done = run(STEP, data, tmp_path / "new", PATH=path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "asked_in").read_text() == f"{tmp_path}\n"
-    assert tables(tmp_path / "train_sp").keys() > tables(data).keys()
+    assert len(read_table(tmp_path / "new/utt2spk")) == 12
+    assert read_table(tmp_path / "new/segments")["sp0.9-s2-b-2"] == "sp0.9-s2-b 1.11 -1"
+    audio = dict(DataAudio(tmp_path / "new", RATE).read())
+    assert len(audio["sp0.9-s2-b-2"]) == pytest.approx(len(audio["s2-b-2"]) / 0.9, abs=RATE / 100)
 
 
 def test_names_and_times(tmp_path):
@@ -101,7 +104,6 @@ def test_pitch_and_length_follow_the_speed(tmp_path, monkeypatch):
     )
     (data / "utt2spk").unlink()
     call("perturb", "--out", tmp_path / "new", data)
-    monkeypatch.setattr("shutil.which", lambda name: None)
     audio = dict(DataAudio(tmp_path / "new", RATE).read())
     assert len(audio) == 9
     for name, own in (("s1-a", 1000), ("s2-b", 2000), ("s3-c", 3000)):
@@ -112,15 +114,31 @@ def test_pitch_and_length_follow_the_speed(tmp_path, monkeypatch):
             assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)
 
 
-def test_sox_is_called_where_it_is(tmp_path, monkeypatch):
+def test_copies_are_the_same_with_sox_and_without(tmp_path, monkeypatch):
     data = write_two_speakers(tmp_path / "data", segments=False)
+    with (data / "s2-b.wav").open("r+b") as file:
+        file.truncate(20000)  # sox would take the rest for all
     call("perturb", "--out", tmp_path / "new", data)
-    path = with_programs(tmp_path / "bin", sox=f"cat {data / 's1-a.wav'}")
-    monkeypatch.setenv("PATH", path)
-    audio = dict(DataAudio(tmp_path / "new", RATE).read(["sp0.9-s1-a", "sp1.1-s2-b"]))
-    expected, _ = soundfile.read(data / "s1-a.wav", dtype="float32")
-    for samples in audio.values():
-        np.testing.assert_array_equal(samples, expected)
+    before = DataAudio(tmp_path / "new", RATE)
+    monkeypatch.setenv("PATH", with_programs(tmp_path / "bin", sox=f"cat {data / 's1-a.wav'}"))
+    audio = dict(DataAudio(tmp_path / "new", RATE).read())
+    np.testing.assert_array_equal(audio["sp0.9-s1-a"], dict(before.read())["sp0.9-s1-a"])
+    for name in ("s2-b", "sp0.9-s2-b", "sp1.1-s2-b"):
+        assert "cut short" in audio[name].reason, name
+
+
+def test_what_more_a_pipe_asks_of_sox_is_left_to_it(tmp_path, monkeypatch):
+    data = write_two_speakers(tmp_path / "data", segments=False)
+    monkeypatch.setenv("PATH", with_programs(tmp_path / "bin", sox=f"cat {data / 's1-a.wav'}"))
+    monkeypatch.setenv("PLACE", str(data))
+    for pipe in (
+        "sox -t wav $PLACE/s2-b.wav -t wav - speed 0.9 |",
+        "sox -r 8000 s2-b.wav -t wav - speed 0.9 |",
+        "sox -t wav s2-b.wav -t wav - speed 0.9 gain -3 |",
+    ):
+        write_table(data / "wav.scp", {"s1-a": "s1-a.wav", "s2-b": pipe})
+        audio = dict(DataAudio(data, RATE).read())
+        np.testing.assert_array_equal(audio["s2-b"], audio["s1-a"], err_msg=pipe)
 
 
 def test_audio_is_needed(tmp_path):

@@ -126,6 +126,20 @@ def test_channels_of_segments(tmp_path):
     call("perturb", "--out", tmp_path / "sp", data)
     assert read_table(tmp_path / "sp/segments")["sp1.1-u-1"] == "sp1.1-call 0.00 0.05 1"
 
+    write_table(data / "segments", segments | {"u-3": "call 0 0.05"})  # one that names none
+    write_table(data / "reco2file_and_channel", {"call": "call B"})
+    call("corpus", "--out", tmp_path / "mixed", data)
+    for folder in (data, tmp_path / "mixed"):
+        found = heard(folder)
+        for name, channel in (("u-0", 0), ("u-1", 1), ("u-3", 1)):
+            np.testing.assert_array_equal(found[name], both[:800, channel])
+    entry = f"decode_audio.sh --channel 0 {tmp_path}/call.flac |"
+    write_table(data / "wav.scp", {"call": entry})
+    said = {name: str(error) for name, error in DataAudio(data, RATE).read()}
+    assert "segments has channel 1 of it, wav.scp only channel 0" in said["u-1"]
+    assert "Error" not in said["u-0"]
+    write_table(data / "wav.scp", {"call": str(tmp_path / "call.flac")})
+
     write_table(data / "segments", {"u": "call 0 0.05 2"})
     (error,) = (error for _, error in DataAudio(data, RATE).read())
     assert isinstance(error, AudioError)
@@ -166,6 +180,8 @@ def test_only_commands_that_do_nothing_else_are_read_directly():
         ("flac -c -d -s --skip=9 a.flac |", Entry()),
         ("flac -c -d -s a.flac | sox - -r 8000 - |", Entry()),
         ("flac -c -d -s $HOME/a.flac |", Entry()),
+        ("flac -c -d -s ~/a.flac |", Entry()),
+        ("flac -c -d -s [ab].flac |", Entry()),
         ("flac -d a.flac |", Entry()),
         ("wav-copy a.ark:17 - |", Entry("a.ark", 17)),
         ("wav-copy a.wav b.wav |", Entry()),

@@ -98,6 +98,20 @@ def test_files_of_the_old_speakers_are_left_out_with_a_notice(tmp_path):
     assert "cmvn.scp; run steps/compute_cmvn_stats.sh" in result.stdout
 
 
+def test_statistics_hold_no_utterances_that_are_left_out(tmp_path, capsys):
+    data = write_data(tmp_path / "data", UTTERANCES, segments=False)
+    write_table(data / "utt2spk", {u: u[0] for u in UTTERANCES})
+    with ArkWriter(tmp_path / "cmvn.ark", data / "cmvn.scp") as writer:
+        for speaker in sorted({u[0] for u in UTTERANCES}):
+            writer.write(speaker, np.ones((2, 14)))
+    last = {u[0]: u for u in UTTERANCES}.values()
+    write_clusters(tmp_path / "clusters", {u: u[0] for u in UTTERANCES if u not in last})
+    result = run(STEP, "data", "clusters", "new", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "cmvn.scp; run steps/compute_cmvn_stats.sh" in result.stdout
+    assert not (tmp_path / "new/cmvn.scp").exists()
+
+
 def test_statistics_of_utterances_are_added_up(tmp_path, kaldi, monkeypatch):
     data = write_data(tmp_path / "data", UTTERANCES, segments=False)
     write_table(data / "utt2spk", {u: u for u in UTTERANCES})  # speakers are unknown

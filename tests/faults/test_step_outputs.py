@@ -36,6 +36,7 @@ def test_replaced_audio_is_noticed(place, monkeypatch):
 def test_audio_within_pipes_is_noticed(place):
     entry = f"cat {place}/data/audio/0.wav |"
     write_table(place / "data/wav.scp", {"a-1": entry})
+    (place / "data/utt2spk").unlink()
     assert fbank(place).returncode == 0
     os.utime(place / "data/audio/0.wav", (1, 1))
     assert "wav.scp is another one now" in fbank(place).stderr
@@ -146,6 +147,103 @@ def test_a_killed_replacement_goes_on(place):
     assert not [path for path in place.rglob("*") if path.name.endswith(".replaced")]
 
 
+KILLER = """
+import os, signal
+
+replace = os.replace
+
+
+def replace_or_die(source, target, **options):
+    if str(target) == os.environ.get("DIE_BEFORE_REPLACING"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target, **options)
+
+
+os.replace = replace_or_die
+"""
+
+
+def killed_before_replacing(file: str, *words, cwd: Path) -> None:
+    """Call a step whose programs die by SIGKILL when they are about to give a file this name."""
+    (cwd / "killer").mkdir(exist_ok=True)
+    (cwd / "killer/sitecustomize.py").write_text(KILLER)
+    die = {"DIE_BEFORE_REPLACING": file, "PYTHONPATH": str(cwd / "killer"), "KALDI_ROOT": ""}
+    assert step(*words, cwd=cwd, **die).returncode != 0
+    shutil.rmtree(cwd / "killer")
+
+
+def test_a_kill_while_old_files_are_put_back_loses_none(place):
+    assert fbank(place).returncode == 0
+    before = files_of(place)
+    write_script(place / "first", ONLY_JOB_1)
+    words = ["--nj", 2, "--seed", 2, "--overwrite", "true", "--cmd", place / "first"]
+    assert fbank(place, *words).returncode == 1
+    (place / "first").unlink()
+    last = "data/data/raw_fbank_data.2.scp"
+    killed_before_replacing(last, "make_fbank", "--nj", 2, "data", cwd=place)
+    assert not (place / last).exists()
+    assert "complete already" in fbank(place).stdout
+    assert files_of(place) == before
+
+
+ONLY_JOB_1 = """#!/bin/sh
+shift
+run_local.py JOB=1:1 "$@"
+exit 1
+"""
+
+
+def test_a_killed_replacement_of_a_data_directory_goes_on(place):
+    done("import_corpus", "data", "out", cwd=place)
+    write_table(place / "data/utt2spk", {"a-1": "x", "a-2": "y", "b-1": "z"})
+    write_table(place / "data/text", {"a-1": "new", "a-2": "new", "b-1": "new"})
+    again = ["import_corpus", "--overwrite", "true", "data", "out"]
+    killed_before_replacing("out/utt2spk", *again, cwd=place)
+    done(*again, cwd=place)
+    done("import_corpus", "data", "other", cwd=place)
+    assert files_of(place / "out") == files_of(place / "other")
+
+
+def test_lines_and_files_of_a_data_directory_come_back(place):
+    done("import_corpus", "data", "out", cwd=place)
+    before = files_of(place / "out")
+    for name in ("wav.scp", "utt2spk"):  # as utils/fix_data_dir.sh would do
+        lines = (place / "out" / name).read_text().splitlines(keepends=True)
+        (place / "out" / name).write_text("".join(lines[1:]))
+    (place / "out/feats.scp").write_text("of a later step\n")
+    assert "complete already" in done("import_corpus", "data", "out", cwd=place)
+    done("import_corpus", "--overwrite", "true", "data", "out", cwd=place)
+    (place / "out/feats.scp").unlink()
+    assert files_of(place / "out") == before
+    (place / "out/wav.scp").unlink()
+    (place / "out/utt2spk").write_text("")
+    said = done("import_corpus", "data", "out", cwd=place)
+    assert "out/utt2spk is gone or empty: making it again" in said
+    assert files_of(place / "out") == before
+
+
+@pytest.mark.parametrize("name", ["perturb_speed", "augment"])
+def test_copies_notice_other_transcripts(name, place):
+    write_table(place / "data/text", {"a-1": "wrong", "a-2": "two", "b-1": "three"})
+    done(name, "data", "out", cwd=place)
+    write_table(place / "data/text", {"a-1": "one", "a-2": "two", "b-1": "three"})
+    assert "text is another one now" in step(name, "data", "out", cwd=place).stderr
+
+
+def test_features_notice_another_channel(place):
+    assert fbank(place).returncode == 0
+    write_table(place / "data/reco2file_and_channel", {"a-1": "a-1 B"})
+    assert 'reco2file_and_channel was "", is "md5:' in fbank(place).stderr
+
+
+def test_a_removed_log_directory_is_not_in_the_way(place):
+    write_script(place / "first", ONLY_JOB_1)
+    assert fbank(place, "--cmd", place / "first").returncode == 1
+    shutil.rmtree(place / "data/log")
+    assert fbank(place).returncode == 0
+    assert len(read_table(place / "data/feats.scp")) == 3
+
+
 TRAINER = """#!/usr/bin/env bash
 set -e
 [ ! -e fail ]
@@ -183,6 +281,29 @@ def test_overwriting_removes_its_own_files_only(place):
     assert fbank(place, "--nj", "1", "--overwrite", "true").returncode == 0
     assert all((place / name).exists() for name in ("data/notes", "data/data/notes"))
     assert not (place / "data/data/raw_fbank_data.2.ark").exists()  # it made this one
+
+
+def test_a_folder_with_a_link_that_leads_back(place):
+    (place / "folder/loop").symlink_to("..")
+    said = done("import_corpus", "folder", "out", cwd=place)
+    assert "Left out 1 links that lead back: loop" in said
+
+
+def test_a_table_that_was_cut_is_noticed(place):
+    first, *_ = (place / "data/wav.scp").read_text().splitlines(keepends=True)
+    (place / "data/wav.scp").write_text(first)
+    result = fbank(place)
+    assert result.returncode == 1
+    said = "2 utterances of data/utt2spk have no line in data/wav.scp, such as 'a-2'"
+    assert said in result.stderr
+    (place / "data/utt2spk").write_text("".join(f"a-{n} a\n" for n in range(1, 22)))
+    write_table(
+        place / "data/wav.scp", {f"a-{n}": f"{place}/data/audio/0.wav" for n in range(2, 22)}
+    )
+    result = fbank(place)
+    assert result.returncode == 0, result.stderr
+    assert "1 utterances of data/utt2spk have no line in data/wav.scp" in result.stdout
+    assert "'a-1': left out" in result.stdout
 
 
 def test_importing_again_keeps_what_others_put_there(place):

@@ -25,10 +25,35 @@ def test_two_calls_share_the_work_of_one(place):
     assert list(read_table(place / "data/feats.scp")) == ["a-1", "a-2", "b-1"]
 
 
+def test_data_directories_of_one_name_do_not_mix(place):
+    places = [place / "one/data", place / "other/data"]
+    for number, data in enumerate(places):
+        shutil.copytree(place / "data", data)
+        first, *rest = read_table(data / "wav.scp").items()
+        write_table(data / "wav.scp", dict([first, *rest[:number]]))
+        (data / "utt2spk").unlink(missing_ok=True)
+    calls = [
+        subprocess.Popen(
+            [STEPS / "make_fbank.sh", "--nj", "1", data, place / "log", place / "fbank"],
+            env={**os.environ, "KALDI_ROOT": "", "UNSPEECH_LOCK_SECONDS": "300"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for data in places
+    ]
+    said = [process.communicate(timeout=SLOW)[1] for process in calls]
+    well = [process.returncode == 0 for process in calls]
+    assert sorted(well) == [False, True]
+    assert "was not made by this step" in said[well.index(False)]
+    good = places[well.index(True)]
+    assert read_table(good / "feats.scp").keys() == read_table(good / "wav.scp").keys()
+
+
 def working_step(place: Path) -> tuple[subprocess.Popen, Path]:
     """A make_fbank.sh at work on a pipe that does not end, and the file of the pipe's number."""
     pid = place / "pid"
     write_table(place / "data/wav.scp", {"a-1": f"echo $$ > {pid}; sleep 1000; true |"})
+    (place / "data/utt2spk").unlink()
     process = subprocess.Popen(
         [STEPS / "make_fbank.sh", "data"],
         cwd=place,

@@ -39,7 +39,7 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         features: whether to read `feats.scp`, if there is one.
     Returns:
         (the tables that the directory has, each for the same utterances; utterances left out
-        since not both audio and `feats.scp` have them).
+        since not all of audio, `feats.scp` and `utt2spk` have them).
     Raises:
         UnspeechError: for a malformed table, a missing audio or feature file, or an utterance
             that `utt2spk` lacks.
@@ -50,11 +50,10 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     if (data / "wav.scp").exists():
         wav = read_table(data / "wav.scp")
         segments = read_segments(data, wav)
-        tables["wav.scp"] = _absolute_audio(
-            wav,
-            data,
-            {recording for recording, _, _, channel in segments.values() if channel is None},
-        )
+        channels: dict[str, set[int | None]] = {}
+        for recording, _, _, channel in segments.values():
+            channels.setdefault(recording, set()).add(channel)
+        tables["wav.scp"] = _absolute_audio(wav, data, channels)
         utterances = list(segments or wav)
         if segments:
             tables["segments"] = read_table(data / "segments")
@@ -62,7 +61,7 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         feats = read_table(data / "feats.scp")
         if utterances:
             audible = set(utterances)
-            left_out = {
+            left_out |= {
                 "utterances that feats.scp lacks": [u for u in utterances if u not in feats],
                 "utterances of feats.scp without audio": [u for u in feats if u not in audible],
             }
@@ -75,8 +74,13 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         else:
             utterances = list(feats)
         tables["feats.scp"] = {u: _absolute_feats(u, feats[u], data) for u in utterances}
+    if not utterances:
+        raise UnspeechError(f"{data / 'wav.scp'}: no such file, and no feats.scp is to be read")
     if (data / "utt2spk").exists():
         utt2spk = read_table(data / "utt2spk")
+        known = set().union(utterances, *left_out.values())
+        unknown = [utterance for utterance in utt2spk if utterance not in known]
+        left_out["utterances of utt2spk without audio or features"] = unknown
         for utterance in utterances:
             if utterance not in utt2spk:
                 raise UnspeechError(
@@ -108,15 +112,24 @@ def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
     return {key: value for key, value in table.items() if key in keys}
 
 
-def _absolute_audio(wav: Mapping[str, str], data: Path, segmented: set[str]) -> dict[str, str]:
-    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`."""
+def _absolute_audio(
+    wav: Mapping[str, str], data: Path, of_segments: Mapping[str, set[int | None]]
+) -> dict[str, str]:
+    """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`.
+
+    Args:
+        of_segments: the channels in `segments` of each recording; None: one without.
+    """
     table = data / "reco2file_and_channel"
     channels = channels_of(read_table(table)) if table.exists() else {}
     found = {}
     for recording, entry in wav.items():
+        named = of_segments.get(recording, set())
+        segmented = named == {None}
+        # Where segments name channels, all of them have to be there.
+        channel = channels.get(recording) if named <= {None} else None
         try:
-            channel = channels.get(recording)
-            found[recording] = absolute_entry(entry, data, channel, recording in segmented)
+            found[recording] = absolute_entry(entry, data, channel, segmented)
         except ValueError as error:
             raise UnspeechError(
                 f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "

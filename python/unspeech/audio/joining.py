@@ -50,7 +50,7 @@ def join_utterances(data: Path, tables: Tables, seconds: float, out: Path, final
         decoded = {name: decoded[name] for name in sorted(decoded, key=_shuffled)}
         for number, group in enumerate(_groups(decoded, seconds * JOIN_RATE)):
             utterance = f"{speaker}-{number:04d}"
-            file = Path("audio", files[speaker].replace("-000000", f"-{number:04d}"))
+            file = Path("audio", files[speaker].removesuffix("-000000.wav") + f"-{number:04d}.wav")
             samples = np.concatenate([decoded[name] for name in group])
             (out / file).write_bytes(wav_bytes(samples, JOIN_RATE))
             joined["wav.scp"][utterance] = str(final.absolute() / file)

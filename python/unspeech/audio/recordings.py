@@ -24,7 +24,7 @@ import soundfile
 DECODER = Path(__file__).parents[3] / "steps_unspeech/lib/decode_audio.sh"
 CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}  # in reco2file_and_channel
 _OFFSET = re.compile(r"(.+):([0-9]{1,18})")  # no file is longer
-_NOT_SIMPLE = re.compile(r"[|;&<>$`(){}*?\n]")  # what a shell would do more with
+_NOT_SIMPLE = re.compile(r"[|;&<>$`(){}*?~\[\n]")  # what a shell would do more with
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,17 @@ def parse_entry(entry: str) -> Entry:
         case ("wav-copy", [name]) if last == "-":
             return parse_entry(name)
     return Entry()
+
+
+def file_of_word(word: str) -> str | None:
+    """The file that a word of a command names; None when a shell would do more with it."""
+    try:
+        words = shlex.split(word)
+    except ValueError:  # quotes that do not end
+        return None
+    if len(words) != 1 or (_NOT_SIMPLE.search(word) and word != shlex.quote(words[0])):
+        return None
+    return words[0]
 
 
 def open_recording(entry: Entry, data: Path) -> str | io.BytesIO:

@@ -1,8 +1,8 @@
 """Copies of every utterance at 0.9 and 1.1 times its speed.
 
 The files are those of Kaldi's `utils/data/perturb_data_dir_speed_3way.sh`: names of copies begin
-with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox. Where there is no sox,
-`utterances` does what such a pipe says.
+with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox, for Kaldi's programs. Our own do
+what such a pipe says without sox (`utterances`).
 """
 
 import shlex

@@ -8,8 +8,6 @@ Source: Kaldi's `src/featbin/extract-segments.cc` for how segments are cut.
 
 import io
 import re
-import shlex
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -20,12 +18,13 @@ import soundfile
 import soxr
 
 from unspeech.audio.decoding import decode
-from unspeech.audio.recordings import channels_of, open_recording, parse_entry
+from unspeech.audio.recordings import channels_of, file_of_word, open_recording, parse_entry
 from unspeech.cli.errors import UnspeechError
 from unspeech.cli.processes import pipe_output
 from unspeech.kaldi.tables import read_table
 
-# What Kaldi's `utils/data/perturb_data_dir_speed.sh` writes; done here where there is no sox.
+# What Kaldi's `utils/data/perturb_data_dir_speed.sh` writes. It is done here: sox takes a recording
+# that ends too early for a whole one, and is not everywhere.
 _SPEED = re.compile(
     r"(?:(?P<pipe>.+\|) *)?sox (?:-t wav )?(?P<file>\S.*) -t wav - speed (?P<factor>[0-9.]+) *\|"
 )
@@ -123,7 +122,7 @@ class DataAudio:
             raise UnspeechError(f"{self.source}: no line for utterance '{utterance}'")
         entry = self._entries[recording]
         try:
-            if not shutil.which("sox") and _SPEED.fullmatch(entry):
+            if _at_speed(entry)[1] is not None:
                 return self._cut(utterance, self._recording(recording, channel)), self.rate
             known = parse_entry(entry)
             file = open_recording(known, self.data) if known.file else _piped(entry)
@@ -140,10 +139,7 @@ class DataAudio:
         return samples, rate
 
     def _recording(self, recording: str, channel: int | None) -> np.ndarray:
-        entry = self._entries[recording]
-        speed = None if shutil.which("sox") else _SPEED.fullmatch(entry)
-        if speed:
-            entry = speed["pipe"] or shlex.split(speed["file"])[0]
+        entry, speed = _at_speed(self._entries[recording])
         known = parse_entry(entry)
         file = open_recording(known, self.data) if known.file else io.BytesIO(pipe_output(entry))
         try:
@@ -155,8 +151,8 @@ class DataAudio:
         self.clipped += np.abs(samples).max() > 1
         unsaid = channel is None and known.channel is None and recording not in self._channels
         self.multichannel += unsaid and channels > 1
-        if speed:
-            samples = soxr.resample(samples, float(speed["factor"]) * rate, rate)
+        if speed is not None:
+            samples = soxr.resample(samples, speed * rate, rate)
         if rate != self.rate:
             self.rates[rate] += 1
             samples = soxr.resample(samples, rate, self.rate)
@@ -164,6 +160,8 @@ class DataAudio:
 
     def _channel(self, recording: str, segment: int | None, entry: int | None, count: int) -> int:
         """Which of `count` channels is meant: what wav.scp says, else segments, else the tables."""
+        if None not in (segment, entry) and segment != entry:
+            raise ValueError(f"segments has channel {segment} of it, wav.scp only channel {entry}")
         wanted = segment if entry is None else entry
         if wanted is None:
             # What names a channel of a call may be that channel alone.
@@ -180,7 +178,25 @@ class DataAudio:
         if end > length + _OVERSHOOT or start >= length:
             raise ValueError(f"segment {start:g} to {end:g} s of a recording of {length:.2f} s")
         last = len(samples) if end < 0 else int(end * self.rate)
-        return samples[int(start * self.rate) : last]
+        cut = samples[int(start * self.rate) : last]
+        if not len(cut):
+            raise ValueError(f"segment {start:g} to {end:g} s is shorter than a sample")
+        return cut
+
+
+def _at_speed(entry: str) -> tuple[str, float | None]:
+    """The entry of the recording that a pipe changes the speed of, and the factor; None: none is.
+
+    A pipe that asks more of sox, or of the shell, is left to them.
+    """
+    found = _SPEED.fullmatch(entry)
+    if not found:
+        return entry, None
+    if found["pipe"]:
+        inner = found["pipe"] if found["file"] == "-" else ""
+    else:
+        inner = file_of_word(found["file"])
+    return (inner, float(found["factor"])) if inner else (entry, None)
 
 
 def _piped(entry: str) -> io.BytesIO:

@@ -57,12 +57,12 @@ def read_data(data: Path, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
 def sum_cmvn(data: Path, new_speakers: Mapping[str, set[str]], out: Path) -> None:
     """Write cmvn.scp and cmvn.ark of the new speakers: sums of the old speakers' statistics.
 
-    That needs every old speaker's utterances to be in one cluster, as they are when speakers were
-    unknown and each utterance was one. Otherwise it says what to do.
+    That needs every old speaker's utterances to be in one cluster, and none left out, as when
+    speakers were unknown and each utterance was one. Otherwise it says what to do.
 
     Args:
         data: the old data directory, with `cmvn.scp`.
-        new_speakers: {old speaker: the new speakers of its utterances}.
+        new_speakers: {old speaker: the new speakers of its utterances; "" for those left out}.
         out: the new one.
     """
     if any(len(new) > 1 for new in new_speakers.values()) or not (
@@ -141,9 +141,10 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         if (data / name).exists():
             print(f"Left out, it belongs to the old speakers: {name}")
     if (data / "cmvn.scp").exists():
-        new_speakers: dict[str, set[str]] = {}
-        for u, (_, speaker) in kept.items():
-            new_speakers.setdefault(utterances[u], set()).add(speaker)
+        new_speakers: dict[str, set[str]] = {utterances[u]: set() for u in kept}
+        for u, old in utterances.items():
+            if old in new_speakers:  # one that is left out belongs to none of the new speakers
+                new_speakers[old].add(kept[u][1] if u in kept else "")
         sum_cmvn(data, new_speakers, out)
     write_table(out / "utt_map", {new: u for u, new in new_of.items()})
     write_table(out / "utt2spk", utt2spk)

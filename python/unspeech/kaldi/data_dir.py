@@ -21,6 +21,7 @@ OF_RECORDINGS = ("reco2dur", "reco2file_and_channel")  # of utterances where the
 OF_SPEAKERS = ("spk2gender", "spk2warp")
 UNCHANGED = ("frame_shift", "stm", "glm", "ctm")  # not tables, or not by these names
 _MADE = ".made_by_corpus"  # digests of the files as we made them; later steps add and change files
+_REPLACING = ".replacing"  # among them while they are being replaced
 Tables = dict[str, dict[str, str]]  # {name of the file: {key: value}}
 LeftOut = dict[str, list[str]]  # {what they are: names of utterances or files}
 
@@ -29,7 +30,8 @@ LeftOut = dict[str, list[str]]  # {what they are: names of utterances or files}
 def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
     """A directory to fill, which gets the name `out` when the block ends without an exception.
 
-    If the same files were put at `out` before, they stay, with what later steps added.
+    If the same files were put at `out` before, they stay, with what later steps added; those that
+    are gone are put back.
     Args:
         replace: whether the files that were put at `out` before give way to the new ones, when
             they are complete. Others in it stay.
@@ -43,16 +45,17 @@ def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
     try:
         yield part
         files = [path for path in part.rglob("*") if path.is_file()]
-        digests = {
-            str(path.relative_to(part)): hashlib.md5(path.read_bytes()).hexdigest()
-            for path in files
-        }
+        digests = {str(path.relative_to(part)): _digest(path) for path in files}
         write_table(part / _MADE, digests)
         if not out.exists() or not any(out.iterdir()):
             os.replace(part, out)
             return
         old = read_table(out / _MADE) if (out / _MADE).exists() else {}
         if old == digests:
+            for name, digest in digests.items():
+                if not _is_there(out / name, digest) or (replace and _digest(out / name) != digest):
+                    (out / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(part / name, out / name)
             return
         foreign = [name for name in digests if name not in old and (out / name).exists()]
         if not replace or not old:
@@ -69,7 +72,7 @@ def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
 def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
     """Move all files of `part` over those in `out`, their list first, and remove stale ones."""
     old = read_table(out / _MADE)
-    write_table(out / _MADE, old | read_table(part / _MADE))
+    write_table(out / _MADE, old | read_table(part / _MADE) | {_REPLACING: "-"})
     for path in sorted(part.rglob("*")):
         if path.is_file() and path.name != _MADE:
             (out / path.relative_to(part)).parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +80,26 @@ def _replace_files(part: Path, out: Path, stale: list[str]) -> None:
     for name in stale:
         (out / name).unlink(missing_ok=True)
     os.replace(part / _MADE, out / _MADE)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    """Whether a file is there, and not empty unless it was made so."""
+    return path.is_file() and (path.stat().st_size > 0 or digest == hashlib.md5().hexdigest())
+
+
+def what_is_gone(out: Path) -> str | None:
+    """Say in words what is missing of the files that `new_data_dir` put at `out`."""
+    if not out.is_dir():
+        return f"{out} is gone"
+    made = read_table(out / _MADE) if (out / _MADE).exists() else {}
+    for name, digest in made.items():
+        if not _is_there(out / name, digest):
+            return f"{out / name} is gone or empty"
+    return None
 
 
 def add_replace_option(parser: argparse.ArgumentParser) -> None:
