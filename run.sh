@@ -5,7 +5,7 @@
 #  e.g.: ./run.sh
 #        ./run.sh --corpus /corpora/voices --eval-corpus /corpora/emodb,/corpora/fsdd
 #        ./run.sh --recipe ../s5_r3
-#        ./run.sh --model voices --corpus /corpora/meetings
+#        ./run.sh --model voices-so762 --corpus /corpora/meetings
 # Stages: 0 data  1 make_fbank  2 train  3 adapt  4 extract  5 embed_utterances  6 cluster
 # 7 evaluate  8 report. Killed and started again with the same command, it resumes where it left off.
 set -euo pipefail

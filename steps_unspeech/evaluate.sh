@@ -35,10 +35,12 @@ if [ -n "$cohort" ]; then
   others=$(vectors_of "$cohort")
   options+=(--cohort-top "$cohort_top")
 fi
-corrections=${clusters:+$clusters/corrections.jsonl}
-[ -e "$corrections" ] || corrections=
+found=()
+for name in clusters.json utt2spk outliers uncorrected corrections.jsonl; do
+  [[ -z $clusters || ! -e $clusters/$name ]] || found+=("$clusters/$name")
+done
 begin_step "$dir/scores.json" "${options[@]}" -- "$1" "$vectors" "$utt2spk" \
-  ${clusters:+"$clusters/clusters.json"} ${corrections:+"$corrections"} ${others:+"$others"} -- \
+  "${found[@]}" ${others:+"$others"} -- \
   "$dir"/{det,distances,tsne}.png
 
 run_jobs "$dir/log/evaluate.log" \

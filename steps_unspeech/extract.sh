@@ -36,6 +36,8 @@ split_words rows "$embed_opts"
 ! $causal || rows+=(--causal true)
 ! $compress || rows+=(--output-feat-format kaldi_compressed)
 if $normalize_rows; then
+  ! grep -q '^embedding_transformation: *Statistics' "$model/config.yaml" ||
+    die "$model: --normalize-rows is for networks; the head has normalised these rows already"
   statistics=$model/row_statistics.yaml
   [ -s "$statistics" ] || die "$statistics: no such file; make it with" \
     "python3 -m unspeech.row_statistics --data <training-data> --model $model"

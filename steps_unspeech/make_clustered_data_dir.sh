@@ -21,12 +21,12 @@ clusters=$2
 dir=$3
 
 require_files "$data/utt2spk" "$clusters/utt2spk"
-inputs=("$clusters/utt2spk")
+inputs=("$clusters/utt2spk" "$data/utt2spk")
 [ "$outliers" = own ] || inputs+=("$clusters/outliers")
 for name in uncorrected corrections.jsonl; do
   [ ! -e "$clusters/$name" ] || inputs+=("$clusters/$name")
 done
-for name in wav.scp segments text utt2uniq feats.scp; do
+for name in wav.scp segments text utt2uniq utt2lang reco2file_and_channel feats.scp; do
   [ ! -e "$data/$name" ] || inputs+=("$data/$name")
 done
 begin_step "$dir/spk2utt" outliers="$outliers" -- "$data" "$clusters" "${inputs[@]}" -- \

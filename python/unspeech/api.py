@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from unspeech.audio.decoding import decode
+from unspeech.audio.decoding import LOUDEST, decode
 from unspeech.audio.fbank import dithered, native_fbank, published_options
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.row_maker import row_maker
@@ -56,8 +56,9 @@ class Model:
         """Embed recordings, each as a whole.
 
         Args:
-            audio: a file of any format that libsndfile reads; or (samples,) floats in [-1, 1] and
-                their rate in Hz; or a list of these. Of several channels, the first one counts.
+            audio: a file of any format that libsndfile reads; or (samples,) floats in [-1, 1], or
+                integers of their full range, and their rate in Hz; or a list of these. Of several
+                channels of a file, the first one counts.
                 Other rates than 16,000 Hz are resampled.
         Returns:
             (dim,) float32 of unit length; of a list, (recordings, dim).
@@ -65,6 +66,8 @@ class Model:
             UnspeechError: naming the recording that cannot be used.
         """
         if isinstance(audio, list):
+            if not audio:
+                return np.zeros((0, self.dim), np.float32)
             return np.stack([self.embed(each) for each in audio])
         return self._embed(self.features(audio))
 
@@ -93,17 +96,23 @@ class Model:
         if not isinstance(audio, tuple) and not Path(audio).is_file():
             raise UnspeechError(f"{name}: no such file")
         try:
-            samples, rate = audio if isinstance(audio, tuple) else decode(Path(audio))[:2]
+            samples, rate = audio if isinstance(audio, tuple) else decode(str(audio))[:2]
         except ValueError as error:
             raise UnspeechError(f"{name}: {error}") from None
-        samples = np.asarray(samples, np.float32)
+        samples = np.asarray(samples)
+        if samples.dtype.kind == "i":  # of 16 bits, say
+            samples = samples / -float(np.iinfo(samples.dtype).min)
+        samples = samples.astype(np.float32)
         if samples.ndim != 1 or not np.isfinite(samples).all() or rate < 1:
             raise UnspeechError(f"{name}: expected (samples,) finite numbers, and a rate in Hz")
-        if rate != self.config.sample_rate:
-            samples = soxr.resample(samples, rate, self.config.sample_rate)
+        if np.abs(samples).max(initial=0) > LOUDEST:
+            raise UnspeechError(
+                f"{name}: samples of up to {np.abs(samples).max():g}; floats lie within ±1"
+            )
         if self.config.end_to_end:
-            return samples[:, None]
+            return _at_rate(samples, rate, self.config.sample_rate)[:, None]
         options = published_options(self.config.feat_size)
+        samples = _at_rate(samples, rate, int(options["sample-frequency"]))
         wave = dithered("", samples, options["dither"], _SEED)
         ((_, features),) = native_fbank([("", wave)], options)
         if not len(features):
@@ -113,6 +122,10 @@ class Model:
     def _embed(self, features: np.ndarray) -> np.ndarray:
         ((_, vector),) = self._vectors.vectors([("", features)])
         return vector
+
+
+def _at_rate(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    return samples if rate == wanted else soxr.resample(samples, rate, wanted)
 
 
 def load_model(name: str | Path) -> Model:

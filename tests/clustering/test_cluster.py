@@ -8,7 +8,9 @@ from helpers.programs import call, call_fails
 from helpers.shell import STEPS, run
 from helpers.vectors import agreement, speakers, write_vectors
 
+from unspeech.clustering.directory import with_everyone
 from unspeech.clustering.inverted_lists import InvertedLists, nearest_centroids
+from unspeech.corrections.corrected import Corrected
 from unspeech.kaldi.archives import ArkWriter
 from unspeech.kaldi.tables import read_table, write_table
 
@@ -188,6 +190,23 @@ def test_copies_and_plain_euclidean(tmp_path):
         assert not {utt2spk[u] for u in utt2spk if u[0] == "1"} & {
             utt2spk[u] for u in utt2spk if u[0] == "2"
         }
+
+
+def test_a_graph_of_other_vectors_is_not_taken_for_that_of_the_clusters(corpus, tmp_path):
+    clusters, new = tmp_path / "clusters", tmp_path / "new"
+    call("cluster", "--embeddings", corpus[0], "--out", clusters)
+    again = ["assign", "--embeddings", corpus[0], "--clusters", clusters, "--out", new]
+    call(*again)
+    call("cluster_grid", "--embeddings", corpus[0], "--out", clusters, "--metric", "euclidean")
+    assert "graph: is of other vectors than the clusters by now" in call_fails(*again)
+    call("cluster_grid", "--embeddings", corpus[0], "--out", clusters)
+    call(*again)
+
+
+def test_nobody_gets_the_name_of_an_outlier(tmp_path):
+    clusters = {"a": "c00000", "b": "c00000", "c": "o000003"}
+    corrected = Corrected(clusters, {"c": "c00000"}, ["d"], {})
+    assert with_everyone(corrected) == clusters | {"d": "o000004"}
 
 
 def test_steps(corpus, tmp_path):

@@ -141,6 +141,15 @@ def test_evaluation_leaves_scores_and_pictures(corpus, tmp_path):
     assert evaluate(corpus, tmp_path / "again", "--seed", 5)["eer"] == got["eer"]
 
 
+def test_vectors_of_one_dimension(tmp_path):
+    vectors, gold = speaker_vectors(3, 4)
+    names = [f"s{speaker}-u{i}" for i, speaker in enumerate(gold)]
+    write_embeddings(tmp_path, {u: v[:1] for u, v in zip(names, vectors, strict=True)})
+    write_table(tmp_path / "utt2spk", {u: u.split("-")[0] for u in names})
+    assert evaluate(tmp_path, tmp_path / "out", "--metric", "euclidean")["utterances"] == 12
+    assert (tmp_path / "out/tsne.png").exists()
+
+
 def test_evaluation_of_a_few_matrices(tmp_path):
     arrays = {
         f"{s}-{u}": np.eye(4)[[i, i, 3]] + 0.1 * u for i, s in enumerate("ab") for u in (1, 2)

@@ -230,6 +230,24 @@ def test_copies_notice_other_transcripts(name, place):
     assert "text is another one now" in step(name, "data", "out", cwd=place).stderr
 
 
+def test_clusters_notice_other_utterances(place):
+    words = ["make_clustered_data_dir", "data", "clusters", "out"]
+    done(*words, cwd=place)
+    write_table(place / "data/utt2spk", {"a-1": "a", "a-2": "a"})
+    assert "is another one now" in step(*words, cwd=place).stderr
+
+
+def test_scores_notice_other_clusters(place):
+    gold = read_table(place / "gold")
+    write_table(place / "found/utt2spk", {u: f"c{s[1:]}" for u, s in gold.items()})
+    (place / "found/outliers").write_text("")
+    (place / "found/clusters.json").write_text("{}")
+    words = ["evaluate", "--clusters", "found", "emb", "gold", "out"]
+    done(*words, cwd=place)
+    write_table(place / "found/utt2spk", dict.fromkeys(gold, "c0"))
+    assert "utt2spk#2 is another one now" in step(*words, cwd=place).stderr
+
+
 def test_features_notice_another_channel(place):
     assert fbank(place).returncode == 0
     write_table(place / "data/reco2file_and_channel", {"a-1": "a-1 B"})

@@ -108,6 +108,64 @@ def test_constraints_are_those_that_hold_in_the_end(corpus):
     assert read_constraints(clusters, [a, b, c]) == ([], [(0, 1)])
 
 
+def test_only_what_overrules_a_pair_does(corpus):
+    clusters, (a, b, c, d, *_) = corpus / "clusters", sorted(read_table(corpus / "gold"))
+    apart = {"action": "different", "a": a, "b": b, "part": None, "to": None}
+    correct(clusters, apart, {"action": "same", "a": a, "b": c, "part": None})
+    assert read_constraints(clusters, [a, b, c, d]) == ([(0, 2)], [(0, 1)])
+    (clusters / "corrections.jsonl").unlink()
+    members = {"members": [a, b, c, d]}
+    correct(clusters, apart, {"action": "merge", "speakers": [c, d]} | members)
+    assert read_constraints(clusters, [a, b, c, d]) == ([(2, 3)], [])
+    (clusters / "corrections.jsonl").unlink()
+    correct(clusters, {"action": "split", "parts": [[d]]})
+    assert read_constraints(clusters, [a, b, c, d]) == ([], []), "not parted from the first of all"
+
+
+def two_clusters(folder, outliers: dict[str, str]):
+    names = [f"{speaker}{i}" for speaker in "uv" for i in range(6)]
+    write_table(folder / "utt2spk", {u: "c00000" if u[0] == "u" else "c00001" for u in names})
+    write_table(folder / "outliers", outliers)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"action": "merge", "speakers": ["u0", "v0"]},
+        {"action": "same", "a": "u0", "b": "v0", "part": None},
+    ],
+)
+def test_all_who_were_joined_stay_together_in_another_clustering(tmp_path, action):
+    """There the two that were named are together already, and the others are not."""
+    folder = two_clusters(tmp_path / "clusters", {})
+    everybody = list(read_table(folder / "utt2spk"))
+    correct(folder, action | {"members": everybody})
+    assert len(set(read_corrected(folder, {}).utt2spk.values())) == 1
+    write_table(folder / "utt2spk", read_table(folder / "utt2spk") | {"u0": "c00001"})
+    assert len(set(read_corrected(folder, {}).utt2spk.values())) == 1
+
+
+def test_all_who_were_parted_stay_so_in_another_clustering(tmp_path):
+    folder = two_clusters(tmp_path / "clusters", {})
+    part = ["v3", "v4", "v5"]
+    correct(folder, {"action": "different", "a": "v3", "b": "v0", "part": part, "to": None})
+    before = read_corrected(folder, {}).utt2spk
+    write_table(folder / "utt2spk", read_table(folder / "utt2spk") | {"v3": "c00002"})
+    after = read_corrected(folder, {}).utt2spk
+    for utt2spk in (before, after):
+        assert len({utt2spk[u] for u in part}) == 1
+        assert utt2spk["v3"] != utt2spk["v0"]
+
+
+def test_an_outlier_that_was_moved_takes_none_along(tmp_path):
+    folder = two_clusters(tmp_path / "clusters", {"u0": "c00000", "u1": "c00000"})
+    correct(folder, {"action": "move", "utterances": ["u0"], "to": "v0"})
+    corrected = read_corrected(folder, read_table(folder / "outliers"))
+    assert corrected.outliers == {"u1": "c00000"}
+    assert corrected.utt2spk["u0"] == "c00001"
+
+
 def test_a_constrained_tree_joins_and_parts():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(4), 20)

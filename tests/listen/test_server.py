@@ -131,6 +131,11 @@ def test_commands_and_their_undoing(own):
     assert now["speakers"] == len(before) - 1
     merged = client.get("api/speakers?limit=1")["items"][0]
     assert (merged["id"], merged["name"]) == (first, name)
+    log = [
+        json.loads(line)
+        for line in (folder / "clusters/corrections.jsonl").read_text().splitlines()
+    ]
+    assert sorted(log[-1]["members"]) == sorted(client.members(first))
     parts = client.get(f"api/split?speaker={first}&parts=3")["parts"]
     now = client.command(action="split", speaker=first, parts=3)
     assert now["speakers"] == len(before) + 1

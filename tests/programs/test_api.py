@@ -41,6 +41,30 @@ def test_files_arrays_and_lists_give_the_same(model, tmp_path):
     assert several[2] @ vector < 0.99
 
 
+def test_every_format_is_taken(model, tmp_path):
+    samples = noise(5, seconds=4)
+    expected = model.embed((samples, RATE))
+    for name, options in {
+        "a.flac": {}, "a.ogg": {}, "a.opus": {"format": "OGG", "subtype": "OPUS"}, "a.mp3": {},
+        "a.sph": {"format": "NIST"},
+    }.items():  # fmt: skip
+        soundfile.write(tmp_path / name, samples, RATE, **options)
+        assert model.embed(tmp_path / name) @ expected > 0.5, name
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[: -len(samples) // 8])
+        if name != "a.mp3":  # declares no length
+            with pytest.raises(UnspeechError, match=f"{name}: .*(cut short|cannot be decoded)"):
+                model.embed(tmp_path / name)
+
+
+def test_integers_are_of_their_full_range(model):
+    samples = noise(6)
+    whole = np.round(samples * 32768).astype(np.int16)
+    assert model.embed((samples, RATE)) @ model.embed((whole, RATE)) > 0.99
+    assert model.embed([]).shape == (0, model.dim)
+    with pytest.raises(UnspeechError, match="floats lie within"):
+        model.embed((whole.astype(np.float32), RATE))
+
+
 def test_other_rates_are_resampled(model):
     wave = noise(3, rate=48000)
     smooth = np.convolve(wave, np.ones(24) / 24, mode="same")  # so that both rates can hold it

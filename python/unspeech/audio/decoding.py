@@ -50,7 +50,7 @@ def decode(
         )
     if not np.isfinite(samples).all():
         raise ValueError("NaN or infinite sample")
-    if np.abs(samples).max() > _LOUDEST:
+    if np.abs(samples).max() > LOUDEST:
         raise ValueError(
             f"samples of up to {np.abs(samples).max():g}; floats are expected to lie within ±1"
         )
@@ -58,7 +58,7 @@ def decode(
 
 
 _UNKNOWN_LENGTH = 1 << 48  # frames; libsndfile gives the largest integer where none is declared
-_LOUDEST = 10  # a float file with more is scaled otherwise, or is no audio
+LOUDEST = 10  # a float file with more is scaled otherwise, or is no audio
 
 
 def _too_few_bytes(file: str | BinaryIO, log: str, declared: int) -> bool:

@@ -1,5 +1,6 @@
 """What the clustering programs share: their input, and the clusters directory that they leave."""
 
+import hashlib
 import itertools
 import json
 import shlex
@@ -70,7 +71,20 @@ def read_clustering(directory: Path) -> tuple[dict, dict[str, np.ndarray]]:
         raise UnspeechError(
             f"{path}: damaged, or not of {directory / 'clusters.json'}; cluster again"
         )
+    # Other settings or vectors may have been tried in this directory since.
+    if summary.get("vectors", now := vectors_key(directory)) != now:
+        raise UnspeechError(
+            f"{directory / 'graph'}: is of other vectors than the clusters by now; cluster again, "
+            "and try other settings or vectors in another directory"
+        )
     return summary, members
+
+
+def vectors_key(directory: Path) -> str:
+    """What the vectors of a clusters directory's graph were made from, as a digest."""
+    made_from = Graph(directory / "graph").made_from("vectors")
+    made_from["files"] = list(made_from.get("files", {}).values())  # the directory may have moved
+    return hashlib.md5(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
 def read_input(options, settings: Mapping) -> tuple[Graph, list[str], list[str] | None]:
@@ -212,7 +226,9 @@ def read_clusters(directory: Path) -> tuple[dict[str, str], set[str]]:
 
 def with_everyone(corrected: Corrected) -> dict[str, str]:
     """{utterance: speaker}, with a name of its own for each utterance that is of no speaker."""
+    alone = [name[1:] for name in corrected.utt2spk.values() if name[:1] == "o"]
     count = len(corrected.utt2spk) + len(corrected.nobody)
+    count = max([count, *(int(n) + 1 for n in alone if n.isascii() and n.isdecimal())])
     names = speaker_names(np.full(len(corrected.nobody), OUTLIER), 0, first_outlier=count)
     return corrected.utt2spk | dict(zip(corrected.nobody, names, strict=True))
 
@@ -271,6 +287,7 @@ def write_clusters(
         "utterances": len(utterances),
         "clusters": len(np.unique(labels[labels != OUTLIER])),
         "outliers": len(outliers),
+        "vectors": vectors_key(out),
         "settings": {
             name: str(value) if isinstance(value, Path) else value
             for name, value in settings.items()

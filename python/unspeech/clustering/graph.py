@@ -55,7 +55,7 @@ class Graph:
     """A folder in which a graph is, or is being made."""
 
     folder: Path
-    threads: int
+    threads: int = 1
 
     def phase(self, name: str, made_from: dict, make: Callable[[], None]) -> None:
         """Do a phase's work unless its files are there and were made from the same."""

@@ -2,15 +2,18 @@
 
 What an action needs beside its name; every speaker is named by one of its utterances, so that the
 same actions can be applied to another clustering of the same utterances:
-    merge      speakers [u, …]: the first keeps its name
+    merge      speakers [u, …]: the first keeps its name; members [u, …]: of all of them
     split      parts [[u, …], …]: each leaves for a speaker of its own
     move       utterances [u, …], to: an utterance of the speaker, or null for a new one
     no-speaker utterances [u, …]: noise, music, several people at once
     lock       speaker u, locked, members [u, …]: nobody joins or leaves it
     name       speaker u, name
-    same       a, b: one speaker said both; part [u, …] of a's speaker joins b's: null: all of it
+    same       a, b: one speaker said both; part [u, …] of a's speaker joins b's: null: all of it,
+               then perhaps with members [u, …]: of both
     different  a, b: two speakers did; part [u, …] leaves a's speaker for that of `to`, or null
     undo, redo
+Members are those that are together afterwards. Another clustering may have them in other places,
+since it takes the two that were named for neighbours; older logs do not have them.
 """
 
 from collections.abc import Mapping
@@ -53,8 +56,14 @@ def _merge(state, action: Mapping) -> None:
         raise CorrectionError("two speakers or more are needed")
     first, *others = action["speakers"]
     state.join(labels[0], labels[1:])
+    _give_members(state, action, labels[0])
     for other in others:
         state.note(state.same, first, other)
+
+
+def _give_members(state, action: Mapping, label: int) -> None:
+    if action.get("members"):
+        state.give(state.find(action["members"]), label)
 
 
 def _split(state, action: Mapping) -> None:
@@ -108,19 +117,26 @@ def _name(state, action: Mapping) -> None:
 def _same(state, action: Mapping) -> None:
     a, b, part = action["a"], action["b"], action["part"]
     first, second = state.label_of(a), state.label_of(b)
-    if first != second:
-        if part is None:
-            state.join(second, [first])
-        else:
-            state.give(np.union1d(state.find(part), state.numbers[a]), second)
+    if part is None:
+        state.join(second, [first])
+        _give_members(state, action, second)
+    else:
+        state.give(np.union1d(state.find(part), state.numbers[a]), second)
     state.note(state.same, a, b)
 
 
 def _different(state, action: Mapping) -> None:
     a, b, part, to = action["a"], action["b"], action["part"], action["to"]
-    if state.label_of(a) == state.label_of(b):
-        who = np.union1d(state.find(part) if part else NONE, state.numbers[a])
-        who = who[who != state.numbers[b]].astype(np.int64)
+    first, second = state.label_of(a), state.label_of(b)
+    who = np.union1d(state.find(part) if part else NONE, state.numbers[a])
+    who = who[who != state.numbers[b]].astype(np.int64)
+    if (
+        first != second
+    ):  # a is away from b already, in another clustering; the rest of its part may not be
+        stray = who[state.labels[who] == second]
+        if stray.size:
+            state.give(stray, first)
+    else:
         goal = None if to is None else state.label_of(to)
         if goal is None or goal == state.label_of(b):
             goal = state.new_speaker()

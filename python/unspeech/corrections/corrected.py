@@ -5,6 +5,7 @@ Out: its speakers, outliers and names as they are now, or what a new clustering 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +91,7 @@ def correct(directory: Path, clusters: Mapping[str, str], outliers: Mapping[str,
             utt2spk[utterance] = named[label]
     if not utt2spk:
         raise UnspeechError(f"{directory / NAME}: leaves no utterance a speaker; undo some of it")
-    now: dict[str, str] = {}  # where the clusters are by now, by their first members
-    for utterance, cluster in clusters.items():
-        if utterance in utt2spk:
-            now.setdefault(cluster, utt2spk[utterance])
+    now = speakers_now(clusters, outliers, utt2spk)
     left = {
         utterance: now.get(nearest, NOWHERE)
         for utterance, nearest in outliers.items()
@@ -101,6 +99,25 @@ def correct(directory: Path, clusters: Mapping[str, str], outliers: Mapping[str,
     }
     names = {named[label]: name for label, name in speakers.names.items() if label in named}
     return Corrected(utt2spk, left, nobody, names)
+
+
+def speakers_now(
+    clusters: Mapping[str, str], outliers: Mapping[str, str], utt2spk: Mapping[str, str]
+) -> dict[str, str]:
+    """{cluster: the speaker that most of its members are of by now}; without those of nobody.
+
+    Args:
+        clusters: {utterance: cluster} before corrections.
+        outliers: {outlier: nearest cluster}; they count where a cluster has nobody else.
+        utt2spk: {utterance: speaker} after corrections.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for utterance, cluster in clusters.items():
+        if utterance in utt2spk:
+            # A member that is no outlier counts more than all outliers.
+            weight = 1 if utterance in outliers else len(clusters)
+            counts.setdefault(cluster, Counter())[utt2spk[utterance]] += weight
+    return {cluster: count.most_common(1)[0][0] for cluster, count in counts.items()}
 
 
 def kaldi_names(speakers: Speakers) -> dict[int, str]:
@@ -138,8 +155,9 @@ def read_constraints(
     """
     if not (directory / NAME).exists():
         return [], []
-    # As if all were one speaker: whatever the clustering, these pairs are to be joined or parted.
-    speakers = read_speakers(directory, dict.fromkeys(utterances, "c00000"))
+    # As if each were its own speaker: whatever the clustering, those are joined that were joined by
+    # hand, and no pair counts as overruled but by those.
+    speakers = read_speakers(directory, {utterance: utterance for utterance in utterances})
     labels = speakers.labels
     together = [(a, b) for a, b in speakers.same if labels[a] == labels[b] != NOBODY]
     apart = [(a, b) for a, b in speakers.different if labels[a] != labels[b]]

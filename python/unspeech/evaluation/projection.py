@@ -9,6 +9,8 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
+    if vectors.shape[1] == 1:  # the places of t-SNE's beginning have two dimensions
+        vectors = np.hstack([vectors, np.zeros_like(vectors)])
     perplexity = min(30, (len(vectors) - 1) / 3)
     # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
     with threadpool_limits(1):

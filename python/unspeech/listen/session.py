@@ -179,6 +179,7 @@ class Session(Lists):
                 action = self._action(command)
             # First in memory, which refuses what cannot be done.
             changed = self.speakers.apply(action)
+            action = self._with_members(action, changed)
             try:
                 self._log.append(action, self.revision)
             except BaseException:
@@ -188,6 +189,17 @@ class Session(Lists):
             if question and command["answer"] in ("same", "different"):
                 self._ask().learn(question, command["answer"] == "same")
             return self.state()
+
+    def _with_members(self, action: dict, changed: set[int]) -> dict:
+        """An action that was done, with all whom it has joined; see `corrections.actions`."""
+        if action["action"] == "merge":
+            anchor = action["speakers"][0]
+        elif action["action"] == "same" and action["part"] is None and len(changed) > 1:
+            anchor = action["b"]
+        else:
+            return action
+        members = self.speakers.members(self.speakers.label_of(anchor))
+        return action | {"members": [self.speakers.utterances[i] for i in members]}
 
     def _question_of(self, command: dict) -> Question:
         try:
