@@ -22,9 +22,14 @@ dir=$3
 
 vectors=$(vectors_of "$1")
 require_files "$clusters/clusters.json" "$clusters/members.npz" ${utt2spk:+"$utt2spk"}
+found=("$clusters"/{clusters.json,members.npz})
+if [ -e "$clusters/corrections.jsonl" ]; then
+  require_files "$clusters/utt2spk"
+  found+=("$clusters"/{corrections.jsonl,outliers})
+fi
 options=(--min-probability "$min_probability" --outliers "$outliers")
 begin_step "$dir/clusters.json" "${options[@]}" -- \
-  "$1" "$vectors" "$clusters" "$clusters"/{clusters.json,members.npz} ${utt2spk:+"$utt2spk"} -- \
+  "$1" "$vectors" "$clusters" "${found[@]}" ${utt2spk:+"$utt2spk"} -- \
   "$dir"/{utt2spk,spk2utt,outliers,probabilities,scores.json}
 
 run_jobs "$dir/log/assign.log" \

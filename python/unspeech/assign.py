@@ -6,6 +6,8 @@
 Of HDBSCAN, a new utterance joins the cluster of the member that it reaches most easily, unless the
 cluster had not split from others yet at that distance: then it is an outlier. Of DBSCAN, it joins
 the cluster of the nearest core within `--dbscan-eps`; of k-means, that of the nearest mean.
+Where somebody has listened, clusters are the speakers that they are by now; none joins those of
+nobody.
 Source: McInnes, Healy, Astels, "hdbscan", JOSS 2017: its `approximate_predict`.
 """
 
@@ -19,9 +21,11 @@ from unspeech.clustering.assignment import assign, assign_to_cores
 from unspeech.clustering.directory import (
     OUTLIER,
     cluster_means,
+    cluster_name,
     nearest_clusters,
     read_clustering,
     read_input,
+    speakers_of_clusters,
     write_clusters,
 )
 from unspeech.clustering.graph import Graph
@@ -65,6 +69,10 @@ def main() -> None:
     else:
         labels, probabilities = assign(graph, members, new, settings)
     unsure = probabilities < options.min_probability
+    speakers = speakers_of_clusters(options.clusters)
+    if speakers is not None:
+        ids = [cluster_name(number, summary["clusters"]) for number in range(summary["clusters"])]
+        unsure |= np.isin(labels, [i for i, name in enumerate(ids) if name not in speakers])
     labels[unsure], probabilities[unsure] = OUTLIER, 0
     nearest = nearest_clusters(new, labels, means, settings["metric"])
     own = {name: value for name, value in vars(options).items() if name != "threads"}
@@ -72,6 +80,7 @@ def main() -> None:
         *(options.out, utterances, labels, nearest, probabilities),
         *(summary["clusters"], settings | own, gold),
         first_outlier=summary["outliers"],
+        speakers=speakers,
     )
 
 

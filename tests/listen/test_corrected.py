@@ -158,6 +158,25 @@ def test_all_who_were_parted_stay_so_in_another_clustering(tmp_path):
         assert utt2spk["v3"] != utt2spk["v0"]
 
 
+def test_new_utterances_join_the_speakers_of_today(corpus, tmp_path):
+    clusters = corpus / "clusters"
+    members = {c: speaker_members(clusters, c) for c in ("c00000", "c00001", "c00002")}
+    first, second, third = members.values()
+    correct(
+        clusters,
+        {"action": "merge", "speakers": [first[0], second[0]], "members": first + second},
+        {"action": "name", "speaker": first[0], "name": "Ada"},
+        {"action": "no-speaker", "utterances": third},
+    )
+    new = tmp_path / "new"
+    call("assign", "--embeddings", corpus / "emb", "--clusters", clusters, "--out", new)
+    utt2spk, outliers = read_table(new / "utt2spk"), read_table(new / "outliers")
+    inliers = set(first + second) - outliers.keys()
+    assert len(inliers) > len(first)
+    assert {utt2spk[u] for u in inliers} == {"Ada"}
+    assert set(third) <= outliers.keys()
+
+
 def test_an_outlier_that_was_moved_takes_none_along(tmp_path):
     folder = two_clusters(tmp_path / "clusters", {"u0": "c00000", "u1": "c00000"})
     correct(folder, {"action": "move", "utterances": ["u0"], "to": "v0"})

@@ -21,7 +21,9 @@ from unspeech.corrections.corrected import (
     UNCORRECTED,
     Corrected,
     correct,
+    found_by_clustering,
     read_corrected,
+    speakers_now,
 )
 from unspeech.corrections.log import NAME as CORRECTIONS
 from unspeech.files.atomic import atomic_write
@@ -224,6 +226,18 @@ def read_clusters(directory: Path) -> tuple[dict[str, str], set[str]]:
     return clusters, {u for u, nearest in outliers.items() if clusters.get(u) != nearest}
 
 
+def speakers_of_clusters(directory: Path) -> dict[str, str] | None:
+    """{cluster: speaker} by a listener's corrections, without clusters of nobody; None without any.
+
+    Where a cluster was parted, it is the speaker of most of its members.
+    """
+    if not (directory / CORRECTIONS).exists():
+        return None
+    outliers = read_outliers(directory)
+    corrected = read_corrected(directory, outliers)
+    return speakers_now(found_by_clustering(directory), outliers, corrected.utt2spk)
+
+
 def with_everyone(corrected: Corrected) -> dict[str, str]:
     """{utterance: speaker}, with a name of its own for each utterance that is of no speaker."""
     alone = [name[1:] for name in corrected.utt2spk.values() if name[:1] == "o"]
@@ -243,6 +257,7 @@ def write_clusters(
     settings: dict,
     gold: list[str] | None,
     first_outlier: int = 0,
+    speakers: Mapping[str, str] | None = None,
 ) -> None:
     """Write a clusters directory, `clusters.json` last; corrections that are there are kept.
 
@@ -254,6 +269,8 @@ def write_clusters(
         settings: to be kept in `clusters.json`; `outliers` is the policy for outliers.
         gold: speaker of each utterance, for `scores.json`.
         first_outlier: number of the first.
+        speakers: {cluster: what it is called by now}, see `speakers_of_clusters`; a cluster that it
+            lacks is not to be joined.
     Raises:
         UnspeechError: when there is no cluster to join, or nobody would be left.
     """
@@ -261,6 +278,9 @@ def write_clusters(
     outliers = {
         utterances[i]: cluster_name(nearest[i], clusters) for i in np.flatnonzero(labels == OUTLIER)
     }
+    if speakers is not None:
+        names = {u: speakers.get(name, name) for u, name in names.items()}
+        outliers = {u: speakers.get(name, NOWHERE) for u, name in outliers.items()}
     utt2spk = settle_outliers(names, outliers, settings["outliers"], settings["embeddings"])
     corrected = correct(out, utt2spk, outliers) if (out / CORRECTIONS).exists() else None
     if corrected:
