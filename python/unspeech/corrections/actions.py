@@ -130,9 +130,8 @@ def _different(state, action: Mapping) -> None:
     first, second = state.label_of(a), state.label_of(b)
     who = np.union1d(state.find(part) if part else NONE, state.numbers[a])
     who = who[who != state.numbers[b]].astype(np.int64)
-    if (
-        first != second
-    ):  # a is away from b already, in another clustering; the rest of its part may not be
+    if first != second:
+        # In another clustering a may be away from b already, and the rest of its part not yet.
         stray = who[state.labels[who] == second]
         if stray.size:
             state.give(stray, first)
