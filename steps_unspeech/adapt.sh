@@ -33,9 +33,7 @@ sets_true solve_head "$model/config.yaml" || die "$model: its head was trained a
   "train it with --train-opts '--solve-head true'"
 feats=$(inputs_of "$data" "$model/config.yaml")
 tables=("$feats")
-for name in segments utt2uniq; do
-  [ ! -e "$data/$name" ] || tables+=("$data/$name")
-done
+add_existing tables "$data"/{segments,utt2uniq}
 begin_step "$new/final.ie.id" weight="$weight" rounds="$rounds" agreement="$agreement" \
   embedding_size="$embedding_size" seed="$seed" -- \
   "$data" "$model" "${tables[@]}" "$model/final.ie.id" -- "$new"/{config.yaml,model.weights.h5}

@@ -28,9 +28,7 @@ require_files "$data/wav.scp" "$config"
 [ $((copies + voices)) -gt 0 ] || die "--copies $copies --voices $voices: there is nothing to make"
 inputs=("$data/wav.scp" "$config")
 list=$data/wav.scp
-for name in segments utt2spk utt2uniq utt2lang spk2gender text reco2file_and_channel; do
-  [ ! -e "$data/$name" ] || inputs+=("$data/$name")
-done
+add_existing inputs "$data"/{segments,utt2spk,utt2uniq,utt2lang,spk2gender,text,reco2file_and_channel}
 [ ! -e "$data/segments" ] || list=$data/segments
 begin_step "$new_data/wav.scp" copies="$copies" voices="$voices" seed="$seed" -- \
   "$data" "${inputs[@]}" -- "$new_data"/{segments,utt2spk,spk2utt,text,utt2uniq,utt2dur,utt2lang} \

@@ -36,9 +36,8 @@ if [ -n "$cohort" ]; then
   options+=(--cohort-top "$cohort_top")
 fi
 found=()
-for name in clusters.json utt2spk outliers uncorrected corrections.jsonl; do
-  [[ -z $clusters || ! -e $clusters/$name ]] || found+=("$clusters/$name")
-done
+[ -z "$clusters" ] ||
+  add_existing found "$clusters"/{clusters.json,utt2spk,outliers,uncorrected,corrections.jsonl}
 begin_step "$dir/scores.json" "${options[@]}" -- "$1" "$vectors" "$utt2spk" \
   "${found[@]}" ${others:+"$others"} -- \
   "$dir"/{det,distances,tsne}.png

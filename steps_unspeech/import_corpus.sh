@@ -27,12 +27,9 @@ else
   inputs=("$corpus")
   if [ -e "$corpus/wav.scp" ] || [ -e "$corpus/feats.scp" ]; then
     # Not every file in it: Kaldi's steps add to the data directory that they work on.
-    tables=("$corpus"/{wav.scp,segments,utt2spk,utt2uniq,utt2lang,spk2gender,text})
-    tables+=("$corpus/reco2file_and_channel")
-    ! $features || tables+=("$corpus/feats.scp")
-    for file in "${tables[@]}"; do
-      [ ! -e "$file" ] || inputs+=("$file")
-    done
+    add_existing inputs "$corpus"/{wav.scp,segments,utt2spk,utt2uniq,utt2lang,spk2gender,text} \
+      "$corpus/reco2file_and_channel"
+    ! $features || add_existing inputs "$corpus/feats.scp"
     files=
   else
     # It complains of links that lead back; the program that reads the folder lists those.

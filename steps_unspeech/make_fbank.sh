@@ -25,9 +25,7 @@ dir=${3:-$data/data}
 require_files "$data/wav.scp" "$fbank_config"
 inputs=("$data/wav.scp" "$fbank_config")
 list=$data/wav.scp
-for table in segments reco2file_and_channel; do
-  [ ! -e "$data/$table" ] || inputs+=("$data/$table")
-done
+add_existing inputs "$data"/{segments,reco2file_and_channel}
 [ ! -e "$data/segments" ] || list=$data/segments
 name=$(basename "$(realpath "$data")")
 out=$dir/raw_fbank_$name.JOB

@@ -18,9 +18,7 @@ new_data=$2
 
 require_files "$data/wav.scp"
 inputs=("$data/wav.scp")
-for name in segments utt2spk utt2uniq utt2lang spk2gender text reco2file_and_channel; do
-  [ ! -e "$data/$name" ] || inputs+=("$data/$name")
-done
+add_existing inputs "$data"/{segments,utt2spk,utt2uniq,utt2lang,spk2gender,text,reco2file_and_channel}
 begin_step "${new_data%/}/" -- "$data" "${inputs[@]}"
 
 tied python3 -m unspeech.perturb --replace true --out "$new_data" "$data"

@@ -58,8 +58,7 @@ class Model:
         Args:
             audio: a file of any format that libsndfile reads; or (samples,) floats in [-1, 1], or
                 integers of their full range, and their rate in Hz; or a list of these. Of several
-                channels of a file, the first one counts.
-                Other rates than 16,000 Hz are resampled.
+                channels of a file, the first one counts. Other rates than 16,000 Hz are resampled.
         Returns:
             (dim,) float32 of unit length; of a list, (recordings, dim).
         Raises:

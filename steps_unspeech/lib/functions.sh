@@ -64,6 +64,15 @@ require_files() {
   done
 }
 
+# add_existing <array> <file> ...: append those of the files that are there.
+add_existing() {
+  local -n unspeech_files=$1
+  local unspeech_file
+  for unspeech_file in "${@:2}"; do
+    [ ! -e "$unspeech_file" ] || unspeech_files+=("$unspeech_file")
+  done
+}
+
 # model_of <model>: a model directory, or that of a model of this name that is part of the project.
 model_of() {
   local known=$UNSPEECH_ROOT/python/unspeech/pretrained/$1

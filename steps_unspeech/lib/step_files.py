@@ -10,7 +10,6 @@ from pathlib import Path
 
 from unspeech.files.atomic import atomic_write
 from unspeech.files.origins import what_is_missing
-from unspeech.kaldi.data_dir import what_is_gone
 
 
 @dataclass
@@ -93,6 +92,9 @@ class Step:
     def what_is_wrong(self, made: Origin) -> str | None:
         """Say in words what is missing of a complete output."""
         if self.whole:
+            # Imported here: few steps make a directory, and all of them begin with this file.
+            from unspeech.kaldi.data_dir import what_is_gone
+
             return what_is_gone(self.output)
         for file in made.outputs or [self.output]:
             if not file.exists():

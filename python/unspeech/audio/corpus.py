@@ -61,7 +61,7 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         feats = read_table(data / "feats.scp")
         if utterances:
             audible = set(utterances)
-            left_out |= {
+            left_out = {
                 "utterances that feats.scp lacks": [u for u in utterances if u not in feats],
                 "utterances of feats.scp without audio": [u for u in feats if u not in audible],
             }

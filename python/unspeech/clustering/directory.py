@@ -21,9 +21,7 @@ from unspeech.corrections.corrected import (
     UNCORRECTED,
     Corrected,
     correct,
-    found_by_clustering,
     read_corrected,
-    speakers_now,
 )
 from unspeech.corrections.log import NAME as CORRECTIONS
 from unspeech.files.atomic import atomic_write
@@ -233,9 +231,7 @@ def speakers_of_clusters(directory: Path) -> dict[str, str] | None:
     """
     if not (directory / CORRECTIONS).exists():
         return None
-    outliers = read_outliers(directory)
-    corrected = read_corrected(directory, outliers)
-    return speakers_now(found_by_clustering(directory), outliers, corrected.utt2spk)
+    return read_corrected(directory, read_outliers(directory)).now
 
 
 def with_everyone(corrected: Corrected) -> dict[str, str]:

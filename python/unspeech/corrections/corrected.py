@@ -7,7 +7,7 @@ Out: its speakers, outliers and names as they are now, or what a new clustering 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unspeech.cli.errors import UnspeechError
@@ -29,12 +29,15 @@ class Corrected:
         outliers: {outlier: nearest cluster}; without those that a listener has dealt with.
         nobody: utterances that are of no speaker.
         names: {speaker: what people call it}, as far as anybody has.
+        now: {cluster: the speaker that most of its members are of by now}; without clusters of
+            nobody, and empty where nobody has corrected anything.
     """
 
     utt2spk: dict[str, str]
     outliers: dict[str, str]
     nobody: list[str]
     names: dict[str, str]
+    now: dict[str, str] = field(default_factory=dict)
 
 
 def found_by_clustering(directory: Path) -> dict[str, str]:
@@ -91,17 +94,17 @@ def correct(directory: Path, clusters: Mapping[str, str], outliers: Mapping[str,
             utt2spk[utterance] = named[label]
     if not utt2spk:
         raise UnspeechError(f"{directory / NAME}: leaves no utterance a speaker; undo some of it")
-    now = speakers_now(clusters, outliers, utt2spk)
+    now = _speakers_now(clusters, outliers, utt2spk)
     left = {
         utterance: now.get(nearest, NOWHERE)
         for utterance, nearest in outliers.items()
         if utterance not in speakers.numbers or not speakers.touched[speakers.numbers[utterance]]
     }
     names = {named[label]: name for label, name in speakers.names.items() if label in named}
-    return Corrected(utt2spk, left, nobody, names)
+    return Corrected(utt2spk, left, nobody, names, now)
 
 
-def speakers_now(
+def _speakers_now(
     clusters: Mapping[str, str], outliers: Mapping[str, str], utt2spk: Mapping[str, str]
 ) -> dict[str, str]:
     """{cluster: the speaker that most of its members are of by now}; without those of nobody.
