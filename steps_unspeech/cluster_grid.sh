@@ -17,6 +17,8 @@ cluster_selection_method=eom   # the most stable clusters, or the smallest [eom|
 cluster_selection_epsilon=0.0  # distance below which clusters are not split [number >= 0]
 metric=cosine      # all but cosine: of the vectors as they are [cosine|euclidean|cityblock|chebyshev]
 normalize=false    # scale vectors to unit length with the other metrics, too
+outliers=nearest   # in scores: each is a speaker of its own, joins the nearest cluster, or is left out
+                   # [own|nearest|leave-out]
 half_index=-1      # use the values of each vector from this index on; -1: all [integer >= -1]
 algorithm=auto     # auto: by the number of utterances [auto|exact|approximate]
 seed=1             # of whatever is drawn at random [integer >= 0]
@@ -32,7 +34,7 @@ vectors=$(vectors_of "$1")
 options=(--min-cluster-size "$min_cluster_size" --min-samples "$min_samples"
   --cluster-selection-method "$cluster_selection_method"
   --cluster-selection-epsilon "$cluster_selection_epsilon" --metric "$metric"
-  --normalize "$normalize" --half-index "$half_index" --algorithm "$algorithm" --seed "$seed")
+  --normalize "$normalize" --outliers "$outliers" --half-index "$half_index" --algorithm "$algorithm" --seed "$seed")
 begin_step "$dir/grid.tsv" "${options[@]}" -- "$1" "$vectors" ${utt2spk:+"$utt2spk"} -- \
   "$dir/grid.png"
 ! $overwrite || rm -f "$dir"/graph/*.json    # what says which phases of the graph are done

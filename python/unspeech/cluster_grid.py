@@ -4,18 +4,18 @@
         --min-cluster-size 3,5,10 --min-samples 1,2,5
 
 Leaves `grid.png` and `grid.tsv`, a line a setting: with gold speakers (`--utt2spk`) their scores,
-without the stability of clusters, 0 to 1 each, on average.
+as `unspeech.cluster` would report them, without the stability of clusters, 0 to 1 each, on average.
 """
 
 import numpy as np
 
 from unspeech.cli.errors import run_program
 from unspeech.cli.limits import COUNT, Number
-from unspeech.clustering.algorithms import hdbscan_clusters, hdbscan_settings, make_graph
-from unspeech.clustering.directory import read_input
+from unspeech.clustering.algorithms import hdbscan_settings, make_graph, utterance_tree
+from unspeech.clustering.directory import cluster_means, nearest_clusters, read_input
 from unspeech.clustering.grid import numbers, picture, point
-from unspeech.clustering.hierarchy import single_linkage
-from unspeech.clustering.options import add_algorithm_options, clusters_parser
+from unspeech.clustering.hierarchy import single_linkage, tree_clusters
+from unspeech.clustering.options import add_algorithm_options, add_outliers_option, clusters_parser
 from unspeech.files.atomic import atomic_write
 
 
@@ -26,6 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--min-samples", type=numbers(COUNT), default=[1, 2, 3, 5, 8])
     add_algorithm_options(parser)
+    add_outliers_option(parser, "nearest")
     options = parser.parse_args()
 
     print(f"Trying settings on {options.embeddings}, seed {options.seed}", flush=True)
@@ -33,14 +34,21 @@ def main() -> None:
     gold = np.unique(speakers, return_inverse=True)[1] if speakers else None
     sizes, samples = options.min_cluster_size, options.min_samples
     metric = make_graph(graph, options, sizes[-1], samples[-1])
+
+    def settle(labels: np.ndarray) -> np.ndarray:
+        if options.outliers != "nearest":
+            return labels
+        means = cluster_means(graph.vectors(), labels)
+        return nearest_clusters(graph, labels, means, options.metric)
+
     rows = []
     for min_samples in samples:
-        linkage = None if metric else single_linkage(graph, min_samples)
+        linkage = single_linkage(utterance_tree(graph, min_samples, metric))
         for min_cluster_size in sizes:
             settings = hdbscan_settings(options, min_cluster_size, min_samples)
-            found = hdbscan_clusters(graph, settings, metric, linkage)
+            found = tree_clusters(linkage, settings)
             row = {"min_cluster_size": min_cluster_size, "min_samples": min_samples}
-            rows.append(row | point(found, gold))
+            rows.append(row | point(found, gold, settle))
             print(
                 *(f"{name} {value:.4g}" for name, value in rows[-1].items()), sep="  ", flush=True
             )

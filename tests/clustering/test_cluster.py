@@ -103,6 +103,19 @@ def test_search_in_lists_finds_what_all_distances_show():
     assert (nearest == np.argsort(distances, axis=1)[:, :3]).all()
 
 
+def test_search_among_many_copies():
+    """A list that holds thousands of copies: few are kept for each query, and all queries agree."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+    vectors[500:2500] = vectors[500]
+    index = InvertedLists(vectors, np.arange(3000, dtype=np.int32), np.array([2600, 3000]))
+    everywhere = np.tile([1, 0], (3000, 1))
+    ids, found = index.search(vectors, everywhere, 5)
+    distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
+    assert found == pytest.approx(np.sort(distances, axis=1)[:, :5], abs=1e-5)
+    assert len(np.unique(ids[500:2500])) < 20  # so that they are one component of the graph
+
+
 def test_half_of_the_vectors_in_an_ark(tmp_path):
     """Matrices in a bare ark, speakers in their second half: with and without gold speakers."""
     vectors, gold = speakers()

@@ -45,6 +45,20 @@ def test_approximate_agrees_with_exact(many):
     assert agreement(gold, approximate) > agreement(gold, exact) - 0.003
 
 
+def test_copies_are_a_cluster(many, tmp_path):
+    """Silence, or one recording under many names: the clusters of the others stay as they are."""
+    vectors = many[1]
+    copies = {f"z{i:04d}": vectors["a000-000"] for i in range(1500)}
+    write_vectors(tmp_path, vectors | copies)
+    found = {}
+    for algorithm in ("exact", "approximate"):
+        out = tmp_path / algorithm
+        call("cluster", "--embeddings", tmp_path, *OWN, "--out", out, "--algorithm", algorithm)
+        found[algorithm] = read_table(out / "utt2spk")
+        assert len({found[algorithm][u] for u in copies}) == 1
+    assert agreement(found["exact"], found["approximate"]) > 0.99
+
+
 def test_threads_and_jobs_do_not_matter(many, tmp_path, monkeypatch):
     monkeypatch.setattr("unspeech.clustering.neighbours.BLOCK", 1024)
     monkeypatch.setattr("unspeech.clustering.graph.BLOCK", 1024)
@@ -104,12 +118,12 @@ def test_dbscan(many, tmp_path):
     assert "--dbscan-eps: takes a finite number, more than 0, not '0'" in message
 
 
-def test_grid_uses_the_graph(many, capsys):
+def test_grid_uses_the_graph(many, tmp_path, capsys):
     folder, _, gold = many
     options = ("--embeddings", folder, "--out", folder / "approximate")
     sizes = ("--min_cluster_size", "3,5", "--min_samples", "1,2,5")
     capsys.readouterr()
-    call("cluster_grid", *options, *sizes, "--utt2spk", folder / "gold")
+    call("cluster_grid", *options, *sizes, *OWN, "--utt2spk", folder / "gold")
     assert capsys.readouterr().out.count("there already") == 4
     header, *lines = (folder / "approximate/grid.tsv").read_text().splitlines()
     rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
@@ -118,6 +132,15 @@ def test_grid_uses_the_graph(many, capsys):
     ari = agreement(gold, read_table(folder / "approximate/utt2spk"))
     assert float(row["ari"]) == pytest.approx(ari, abs=1e-5)
     assert (folder / "approximate/grid.png").stat().st_size > 1000
+    gold = ("--utt2spk", folder / "gold")
+    for policy in ("nearest", "leave-out"):  # both score as the clustering itself does
+        outliers = ("--outliers", policy, *gold)
+        call("cluster_grid", *options, "--min_cluster_size", 5, "--min_samples", 2, *outliers)
+        call("cluster", "--embeddings", folder, "--out", tmp_path / policy, *outliers)
+        scores = json.loads((tmp_path / policy / "scores.json").read_text())
+        header, line = (folder / "approximate/grid.tsv").read_text().splitlines()
+        row = dict(zip(header.split("\t"), line.split("\t"), strict=True))
+        assert float(row["ari"]) == pytest.approx(scores["ari"], abs=1e-5)
     call("cluster_grid", *options, *sizes)
     assert "stability" in (folder / "approximate/grid.tsv").read_text()
 

@@ -249,6 +249,18 @@ def test_clusters_of_other_utterances_are_refused(corpus, tmp_path):
     assert "utterance 'stranger' is not among the embeddings" in message
 
 
+def test_clusters_of_half_of_the_utterances_are_refused(corpus, tmp_path):
+    clusters = read_table(corpus / "clusters/utt2spk")
+    write_table(tmp_path / "utt2spk", {u: clusters[u] for u in list(clusters)[:10]})
+    (tmp_path / "outliers").touch()
+    message = call_fails(
+        "evaluate", "--embeddings", corpus, "--utt2spk", corpus / "utt2spk", "--clusters", tmp_path,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert f"{tmp_path}: is not of utterance 's2-u10' and 9 more of 20" in message
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("array", "said"),
     [

@@ -10,8 +10,8 @@ from helpers.listen import correct, make_corpus
 from helpers.programs import call
 from helpers.shell import STEPS, run
 
-from unspeech.clustering.constrained import bring_together, cut_apart, linkage_of
-from unspeech.clustering.hierarchy import Settings, tree_clusters
+from unspeech.clustering.constrained import bring_together, cut_apart
+from unspeech.clustering.hierarchy import Settings, single_linkage, tree_clusters
 from unspeech.clustering.spanning_tree import exact_spanning_tree
 from unspeech.corrections.corrected import read_constraints, read_corrected
 from unspeech.kaldi.tables import read_table, write_table
@@ -195,7 +195,7 @@ def test_a_constrained_tree_joins_and_parts():
 
     def clusters(same, different) -> np.ndarray:
         joined = bring_together(tree, same)
-        found = tree_clusters(linkage_of(joined), settings)
+        found = tree_clusters(single_linkage(joined), settings)
         return cut_apart(found, joined, same, different).labels
 
     free = clusters([], [])

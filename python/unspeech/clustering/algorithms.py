@@ -6,12 +6,11 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.clustering.constrained import Pairs, bring_together, cut_apart, linkage_of
+from unspeech.clustering.constrained import Pairs, bring_together, cut_apart
 from unspeech.clustering.graph import Graph, reported
 from unspeech.clustering.hierarchy import (
     Clustering,
     Settings,
-    exact_clusters,
     single_linkage,
     tree_clusters,
 )
@@ -19,7 +18,7 @@ from unspeech.clustering.links import find_links
 from unspeech.clustering.neighbours import build_index, graph_width, join_blocks
 from unspeech.clustering.options import EXACT_UP_TO
 from unspeech.clustering.partitions import dbscan_exact, dbscan_on_graph, kmeans
-from unspeech.clustering.spanning_tree import exact_spanning_tree, spanning_tree
+from unspeech.clustering.spanning_tree import Edges, exact_spanning_tree, spanning_tree
 from unspeech.corrections.corrected import read_constraints
 
 EXACT_AT_MOST = 30_000  # with them, memory grows with the square: 7 GB
@@ -62,38 +61,25 @@ def make_graph(
     return None
 
 
-def hdbscan_clusters(
-    graph: Graph, settings: Settings, metric: str | None, linkage: np.ndarray | None = None
-) -> Clustering:
-    """Cluster what a graph's folder holds.
+def utterance_tree(graph: Graph, min_samples: int, metric: str | None) -> Edges:
+    """The minimum spanning tree of mutual reachability of what a graph's folder holds.
 
     Args:
         metric: of all distances; None: there is the graph.
-        linkage: the graph's single-linkage tree, if it is known already.
     """
-    if metric:
-        with reported("clusters"):
-            return exact_clusters(graph.vectors(), settings, metric)
-    if linkage is None:
-        with reported("tree"):
-            linkage = single_linkage(graph, settings.min_samples)
-    with reported("clusters"):
-        return tree_clusters(linkage, settings)
+    with reported("tree"):
+        if metric:
+            return exact_spanning_tree(graph.vectors(), min_samples, metric)
+        return spanning_tree(graph, min_samples)
 
 
 def corrected_clusters(
-    graph: Graph, settings: Settings, metric: str | None, same: Pairs, different: Pairs
+    tree: Edges, settings: Settings, same: Pairs, different: Pairs
 ) -> Clustering:
     """Cluster so that pairs of one speaker stay together, and pairs of two apart."""
-    with reported("tree"):
-        if metric:
-            tree = exact_spanning_tree(graph.vectors(), settings.min_samples, metric)
-        else:
-            tree = spanning_tree(graph, settings.min_samples)
-        tree = bring_together(tree, same)
-    with reported("clusters"):
-        print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
-        return cut_apart(tree_clusters(linkage_of(tree), settings), tree, same, different)
+    print(f"Keeping {len(same)} pairs together and {len(different)} apart, as corrected")
+    tree = bring_together(tree, same)
+    return cut_apart(tree_clusters(single_linkage(tree), settings), tree, same, different)
 
 
 def core_distances(graph: Graph, min_samples: int, metric: str | None) -> np.ndarray:
@@ -121,9 +107,11 @@ def density_clusters(graph: Graph, options: argparse.Namespace, metric: str | No
     if options.cluster_algorithm == "HDBSCAN":
         settings = hdbscan_settings(options, options.min_cluster_size, options.min_samples)
         same, different = read_constraints(options.out, graph.utterances())
-        if same or different:
-            return corrected_clusters(graph, settings, metric, same, different)
-        return hdbscan_clusters(graph, settings, metric)
+        tree = utterance_tree(graph, options.min_samples, metric)
+        with reported("clusters"):
+            if same or different:
+                return corrected_clusters(tree, settings, same, different)
+            return tree_clusters(single_linkage(tree), settings)
     with reported("clusters"):
         if metric:
             return dbscan_exact(graph.vectors(), options.dbscan_eps, options.min_samples, metric)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.cluster._hierarchical_fast import single_linkage_label
 
 from unspeech.clustering.hierarchy import Clustering, in_order
 from unspeech.clustering.spanning_tree import Edges
@@ -66,11 +65,6 @@ def bring_together(tree: Edges, same: Pairs) -> Edges:
     groups = _Groups(count)
     ends = zip(edges.rows.tolist(), edges.columns.tolist(), strict=True)
     return edges[np.array([groups.join(a, b) for a, b in ends], bool)]
-
-
-def linkage_of(tree: Edges) -> np.ndarray:
-    """The single linkage of a spanning tree whose edges are in order, as scipy's `linkage`."""
-    return single_linkage_label(np.stack(list(vars(tree).values()), axis=1).astype(np.float64))
 
 
 def cut_apart(found: Clustering, tree: Edges, same: Pairs, different: Pairs) -> Clustering:

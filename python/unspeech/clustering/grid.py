@@ -14,16 +14,24 @@ from unspeech.clustering.scores import clustering_scores
 SCORES = ("ari", "nmi", "pairwise_f1")
 
 
-def point(found: Clustering, gold: np.ndarray | None) -> dict[str, float]:
-    """Figures of one clustering: counts, and scores or mean stability."""
+def point(
+    found: Clustering, gold: np.ndarray | None, settle: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, float]:
+    """Figures of one clustering: counts, and scores or mean stability.
+
+    Args:
+        gold: (utterances,) speakers, if they are known.
+        settle: puts outliers into clusters; those that it leaves are scored as one each.
+    """
     labels = found.labels
     alone = labels == OUTLIER
     figures = {"clusters": int(labels.max()) + 1, "outliers": int(alone.sum())}
     if gold is None:
         finite = found.stabilities[np.isfinite(found.stabilities)]
         return figures | {"stability": float(finite.mean()) if finite.size else 0.0}
-    grouped = labels.copy()
-    grouped[alone] = len(labels) + np.arange(alone.sum())
+    grouped = settle(labels)
+    left = grouped == OUTLIER
+    grouped = np.where(left, len(labels) + np.cumsum(left), grouped)
     scores = clustering_scores(gold, grouped, figures["outliers"])
     return figures | {name: scores[name] for name in SCORES}
 

@@ -1,23 +1,18 @@
-"""HDBSCAN on a nearest-neighbour graph: spanning tree, and the clusters that it makes.
+"""HDBSCAN: the hierarchy of a spanning tree, and the clusters that it makes.
 
-The spanning tree of mutual reachability distances is taken from the graph's edges. Where that
-would join components by an edge that need not be the shortest, their true nearest connections are
-searched for and added to the graph. Condensing the tree, and selecting clusters from it, is
-hdbscan's own code.
+Condensing the tree, and selecting clusters from it, is hdbscan's own code.
 Source: Campello, Moulavi, Sander, "Density-based clustering based on hierarchical density
 estimates", 2013; McInnes, Healy, "Accelerated hierarchical density based clustering", 2017.
 """
 
 from dataclasses import dataclass
 
-import hdbscan
 import numpy as np
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from sklearn.cluster._hierarchical_fast import single_linkage_label
 
 from unspeech.clustering.directory import OUTLIER
-from unspeech.clustering.graph import Graph
-from unspeech.clustering.spanning_tree import Edges, spanning_tree
+from unspeech.clustering.spanning_tree import Edges
 
 
 @dataclass(frozen=True)
@@ -39,22 +34,6 @@ class Clustering:
     stabilities: np.ndarray  # (clusters,)
     births: np.ndarray  # (clusters,) 1 / distance at which it splits from others
     deaths: np.ndarray  # (clusters,) 1 / distance at which its last members part
-
-
-def exact_clusters(vectors: np.ndarray, settings: Settings, metric: str) -> Clustering:
-    """Cluster few vectors with all their distances, by a metric of scikit-learn."""
-    model = hdbscan.HDBSCAN(
-        min_cluster_size=settings.min_cluster_size,
-        min_samples=settings.min_samples,
-        cluster_selection_method=settings.method,
-        cluster_selection_epsilon=settings.epsilon,
-        metric=metric,
-        algorithm="generic",
-    )
-    labels = model.fit_predict(np.asarray(vectors, np.float64))
-    return _clustering(
-        model.condensed_tree_.to_numpy(), labels, model.probabilities_, model.cluster_persistence_
-    )
 
 
 def tree_clusters(linkage: np.ndarray, settings: Settings) -> Clustering:
@@ -112,16 +91,11 @@ def _clustering(
     return Clustering(labels, probabilities, np.asarray(stabilities)[order], births, deaths)
 
 
-def single_linkage(graph: Graph, min_samples: int) -> np.ndarray:
-    """The single-linkage tree of mutual reachability on a graph whose links are complete.
+def single_linkage(tree: Edges) -> np.ndarray:
+    """The single-linkage tree of a spanning tree.
 
     Returns:
         (utterances - 1, 4) float64: the two nodes joined, distance, size, as scipy's `linkage`.
     """
-    tree = spanning_tree(graph, min_samples)
-    return _linkage(tree[np.argsort(tree.lengths, kind="stable")])
-
-
-def _linkage(tree: Edges) -> np.ndarray:
-    """The single-linkage tree of a spanning tree whose edges are sorted by length."""
-    return single_linkage_label(np.stack(list(vars(tree).values()), axis=1).astype(np.float64))
+    edges = tree[np.argsort(tree.lengths, kind="stable")]
+    return single_linkage_label(np.stack(list(vars(edges).values()), axis=1).astype(np.float64))

@@ -14,6 +14,8 @@ _GROUP = 16  # values whose minimum stands for them in `_bounds`
 _LARGEST = np.finfo(np.float32).max
 _CROWD = 2  # times the neighbours wanted, found for a query in one list: look what is nearest first
 _ROUNDING = 1e-5  # of squared distances by matrix products, for vectors of length 1
+_TIES = 8  # times the neighbours wanted: beyond that many, all are as near, as exact copies are
+_VALUES = 1 << 22  # distances to one list computed at once: a list of copies can be long
 _ROWS = 1024  # queries whose neighbours' distances are computed at once
 
 
@@ -50,28 +52,54 @@ class InvertedLists:
         bounds = np.full(len(queries), _LARGEST, np.float32)
         if limits is not None:
             bounds = np.minimum(np.square(limits) + _ROUNDING - lengths, _LARGEST, dtype=np.float32)
-        twice, parts = -2 * queries, []
+        parts = []
         # What the likeliest list holds leaves little to be noted down of the others.
         for visited in (lists[:, :1], lists[:, 1:]):
-            for number, some in _visits(visited):
+            for number, visitors in _visits(visited):
                 own = slice(self.ends[number - 1] if number else 0, self.ends[number])
-                vectors = self.vectors[own]
-                squares = twice[some] @ vectors.T
-                squares += np.einsum("nd,nd->n", vectors, vectors)
-                if apart:
-                    together = apart[0][some, None] == apart[1][self.members[own]]
-                    np.copyto(squares, np.inf, where=together)
-                found = np.flatnonzero(squares <= bounds[some, None])
-                if len(found) > _CROWD * count * len(some):
-                    bounds[some] = np.minimum(bounds[some], _bounds(squares, count))
-                    found = np.flatnonzero(squares <= bounds[some, None])
-                rows = found // max(1, len(vectors))
-                places = own.start + found - rows * len(vectors)
-                parts.append((some[rows], places, squares.ravel()[found]))
+                step = max(1, _VALUES // max(1, own.stop - own.start))
+                for start in range(0, len(visitors), step):
+                    some = visitors[start : start + step]
+                    parts.append(self._near(queries, some, own, count, apart, bounds))
         rows, places, squares = map(np.concatenate, zip(*parts, strict=True))
         squares += lengths[rows]
         kept, ranks = _least(rows, np.maximum(squares, 0), len(queries), count)
         return self._exact(queries, rows[kept], places[kept], ranks, count)
+
+    def _near(
+        self,
+        queries: np.ndarray,
+        some: np.ndarray,
+        own: slice,
+        count: int,
+        apart: tuple[np.ndarray, np.ndarray] | None,
+        bounds: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors of one list that may be among some queries' nearest.
+
+        Args:
+            some: (visitors,) numbers of these queries.
+            own: the list's place in `vectors`.
+            bounds: (queries,) beyond which squared distances, less the square of the query, are not
+                wanted; lowered here where the list holds enough.
+        Returns:
+            Number of the query, place of the vector and such a squared distance of each pair.
+        """
+        vectors = self.vectors[own]
+        squares = (-2 * queries[some]) @ vectors.T
+        squares += np.einsum("nd,nd->n", vectors, vectors)
+        if apart:
+            together = apart[0][some, None] == apart[1][self.members[own]]
+            np.copyto(squares, np.inf, where=together)
+        wanted = squares <= bounds[some, None]
+        if np.count_nonzero(wanted) > _CROWD * count * len(some):
+            bounds[some] = np.minimum(bounds[some], _bounds(squares, count))
+            wanted = squares <= bounds[some, None]
+            if np.count_nonzero(wanted) > _TIES * count * len(some):
+                wanted &= _first_of_ties(squares, count)
+        found = np.flatnonzero(wanted)
+        rows = found // max(1, len(vectors))
+        return some[rows], own.start + found - rows * len(vectors), squares.ravel()[found]
 
     def radii(self, centroids: np.ndarray) -> np.ndarray:
         """(lists,) distance of each list's farthest vector from its centroid; 0 if it is empty."""
@@ -144,6 +172,14 @@ def _bounds(values: np.ndarray, count: int) -> np.ndarray:
     if values.shape[1] < count:
         return np.full(len(values), _LARGEST, np.float32)
     return np.minimum(np.partition(values, count - 1, axis=1)[:, count - 1], _LARGEST)
+
+
+def _first_of_ties(values: np.ndarray, count: int) -> np.ndarray:
+    """(rows, values) whether it is one of the `count` least of its row, the first of equal ones."""
+    last = np.partition(values, count - 1, axis=1)[:, count - 1 : count]
+    less, equal = values < last, values == last
+    left = count - np.count_nonzero(less, axis=1)
+    return less | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= left[:, None]))
 
 
 def _least(

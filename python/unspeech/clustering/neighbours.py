@@ -49,6 +49,8 @@ def _train_centroids(graph: Graph, vectors: np.ndarray, lists: int, seed: int) -
     size = min(len(vectors), lists * TRAINING_VECTORS)
     sample = vectors[np.sort(rng.choice(len(vectors), size, replace=False))]
     centroids = sample[rng.choice(size, lists, replace=False)]
+    # Of equal centroids one gets all vectors, and the others would be searched in vain.
+    centroids = centroids[np.sort(np.unique(centroids, axis=0, return_index=True)[1])]
     for turn in range(TRAINING_ROUNDS):
         what = f"index, round {turn + 1}"
         nearest = np.concatenate(list(nearest_lists(graph, what, sample, centroids, 1)))[:, 0]

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from unspeech.clustering.directory import OUTLIER
 from unspeech.clustering.graph import Graph
 from unspeech.clustering.hierarchy import Clustering, in_order, single_linkage
-from unspeech.clustering.spanning_tree import neighbours_of
+from unspeech.clustering.spanning_tree import neighbours_of, spanning_tree
 
 
 def dbscan_exact(vectors: np.ndarray, eps: float, min_samples: int, metric: str) -> Clustering:
@@ -31,7 +31,8 @@ def dbscan_on_graph(graph: Graph, eps: float, min_samples: int) -> Clustering:
     An utterance that is no core belongs to the nearest core within `eps`, if there is one.
     """
     ids, distances, core = neighbours_of(graph, min_samples)
-    labels = fcluster(single_linkage(graph, min_samples), eps, "distance").astype(np.int64)
+    linkage = single_linkage(spanning_tree(graph, min_samples))
+    labels = fcluster(linkage, eps, "distance").astype(np.int64)
     inner = core <= eps
     outer = np.flatnonzero(~inner)
     reached = (distances[outer] <= eps) & inner[ids[outer]] & (ids[outer] >= 0)

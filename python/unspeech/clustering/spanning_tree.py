@@ -1,8 +1,13 @@
-"""Minimum spanning trees of mutual reachability distances, from the edges of a graph."""
+"""Minimum spanning trees of mutual reachability distances, of all pairs or of a graph's edges.
+
+Where the graph's edges would join components by an edge that need not be the shortest, `links` has
+searched for their true nearest connections.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
+from hdbscan._hdbscan_linkage import mst_linkage_core
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import pairwise_distances
@@ -36,12 +41,17 @@ def spanning_tree(graph: Graph, min_samples: int) -> Edges:
 
 
 def exact_spanning_tree(vectors: np.ndarray, min_samples: int, metric: str) -> Edges:
-    """The minimum spanning tree of mutual reachability of few vectors, from all distances."""
-    distances = pairwise_distances(np.asarray(vectors, np.float64), metric=metric)
-    core = np.partition(distances, min_samples, axis=1)[:, min_samples]
-    reach = np.maximum(distances, np.maximum(core[:, None], core[None]))
-    tree = coo_array(minimum_spanning_tree(np.maximum(reach, _ZERO)))
-    return Edges(tree.row.astype(np.int32), tree.col.astype(np.int32), tree.data)
+    """The minimum spanning tree of mutual reachability of few vectors, from all distances.
+
+    Args:
+        metric: one of scikit-learn's.
+    """
+    reach = pairwise_distances(np.asarray(vectors, np.float64), metric=metric)
+    core = np.array([np.partition(row, min_samples)[min_samples] for row in reach])
+    for cores in (core, core[:, None]):  # in place: the matrix is what memory goes to
+        np.maximum(reach, cores, out=reach)
+    rows, columns, lengths = mst_linkage_core(reach).T
+    return Edges(rows.astype(np.int32), columns.astype(np.int32), lengths)
 
 
 def neighbours_of(graph: Graph, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

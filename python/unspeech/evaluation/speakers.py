@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unspeech.cli.errors import UnspeechError
-from unspeech.clustering.directory import read_clusters
+from unspeech.clustering.directory import read_clusters, read_outliers
 from unspeech.kaldi.tables import read_table
 from unspeech.kaldi.vectors import load_embeddings
 
@@ -17,7 +17,7 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
     """The cluster of each utterance in a clusters directory, "" for outliers.
 
     Raises:
-        UnspeechError: when the clusters are of other utterances than these.
+        UnspeechError: when the clusters are of other utterances than these, or of some of them.
     """
     table, alone = read_clusters(directory)
     strange = set(table).difference(utterances)
@@ -25,6 +25,13 @@ def clusters_of(utterances: list[str], directory: Path) -> np.ndarray:
         raise UnspeechError(
             f"{directory / 'utt2spk'}: utterance '{min(strange)}' is not among the embeddings; "
             "score these with clusters made from them"
+        )
+    clustered = read_table(directory / "utt2spk").keys() | read_outliers(directory).keys()
+    missing = [u for u in utterances if u not in clustered]
+    if missing:
+        raise UnspeechError(
+            f"{directory}: is not of utterance '{missing[0]}' and {len(missing) - 1} more of "
+            f"{len(utterances)}; cluster all that are scored, or score those that are clustered"
         )
     return np.array(["" if u in alone else table.get(u, "") for u in utterances])
 
