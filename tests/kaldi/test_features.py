@@ -7,6 +7,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import pytest
+import scipy.fft
 from helpers.corpora import VOICES, assert_same, save
 from helpers.data import write_features
 
@@ -154,6 +155,19 @@ def shorten(data: Path) -> None:
     ark.write_bytes(ark.read_bytes()[:-4])
 
 
+def speech_bands(seed: int = 0) -> np.ndarray:
+    """Energies of mel bands that rise and fall together, as in speech."""
+    rng = np.random.default_rng(seed)
+    loudness = np.repeat(rng.normal(12, 3, size=(20, 1)), 10, axis=0)
+    return (loudness + rng.normal(size=(200, 40))).astype(np.float32)
+
+
+def put_cepstra(data: Path) -> None:
+    bands = {u: speech_bands(i) for i, u in enumerate(VOICES)}
+    assert len(load_corpus(write_features(data, bands), 40).utterances) == len(VOICES)
+    write_features(data, bands | {"s1-u1": scipy.fft.dct(bands["s1-u1"], norm="ortho")})
+
+
 def put_nan(data: Path) -> None:
     spoilt = {u: m.copy() for u, m in VOICES.items()}
     spoilt["s1-u0"][17, 3] = np.nan
@@ -179,6 +193,7 @@ BAD = {
         lambda data: write_features(data, VOICES | {"s1-u1": VOICES["s1-u1"][:, :39]}),
         r"feats.scp: utterance 's1-u1': features have 39 dimensions, the model expects 40",
     ),
+    "MFCC": (put_cepstra, r"feats.scp: utterance 's1-u1': these look like MFCC; log-FBANK"),
     "no frames": (
         lambda data: write_features(data, VOICES | {"s1-u1": np.zeros((0, 40))}),
         r"feats.scp: utterance 's1-u1': has no frames",

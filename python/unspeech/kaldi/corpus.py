@@ -13,6 +13,7 @@ from unspeech.kaldi.archives import iterate_arrays
 # Bytes of files that are mapped; windows of the others are read. Pages of a map count as resident
 # memory once touched, and dropping them to map others takes longer than reading does.
 _MAPPED_AT_MOST = 1 << 30
+_CEPSTRA_FRAMES = 30, 500  # that show whether features are cepstra: at least, at most
 
 
 class Corpus:
@@ -135,7 +136,7 @@ def check_features(
 
     Raises:
         UnspeechError: when they are not a matrix, have another dimension than `feat_size`, no
-            frame, or a NaN or infinite value.
+            frame, or a NaN or infinite value, or are MFCC.
     """
     where = f"{source}: utterance '{utterance}'"
     if features.ndim != 2 or features.shape[0] == 0:
@@ -151,6 +152,33 @@ def check_features(
         raise UnspeechError(
             f"{where}: NaN or infinite value in frame {frame}; make its features again"
         )
+    if _are_cepstra(features):
+        raise UnspeechError(
+            f"{where}: these look like MFCC; log-FBANK is wanted: copy the data directory without "
+            "features, by steps_unspeech/import_corpus.sh --features false, and make them with "
+            "steps_unspeech/make_fbank.sh"
+        )
+
+
+def _are_cepstra(features: np.ndarray) -> bool:
+    """Whether (frames, dim) features are MFCC, which often have as many dimensions as FBANK.
+
+    Neighbouring mel bands share what they hear, so their energies rise and fall together, with
+    correlations above 0.8 in speech; cepstra are made to be uncorrelated, and stay below 0.6. Noise
+    alone has 0.4 in mel bands, but its lowest band is hardly above all others, as the first
+    cepstrum is.
+    """
+    least, most = _CEPSTRA_FRAMES
+    if len(features) < least or features.shape[1] < 2:
+        return False
+    some = features[:most].astype(np.float64)
+    powers = np.square(some).mean(axis=0)
+    if powers[0] < 1.2**2 * powers[1:].max():
+        return False
+    some -= some.mean(axis=0)
+    deviations = some.std(axis=0)
+    together = np.sum(some[:, 1:] * some[:, :-1]) / len(some)
+    return bool(together < 0.7 * np.sum(deviations[1:] * deviations[:-1]))
 
 
 def decoded_features(source: Path, feat_size: int) -> Iterator[tuple[str, np.ndarray]]:
