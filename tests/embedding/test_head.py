@@ -107,7 +107,7 @@ def test_too_little_speech_is_refused():
     with pytest.raises(UnspeechError, match="at least two utterances and one recording of two"):
         solve_head(one, 0.25, 4, 0)
     alike = one + one
-    with pytest.raises(UnspeechError, match="all utterances are alike"):
+    with pytest.raises(UnspeechError, match="all 2 utterances are alike"):
         solve_head(alike, 0.25, 4, 0)
     with pytest.raises(UnspeechError, match="not 2 and 0: use more speech"):
         solve_head(replace(alike, freedom=0), 0.25, 4, 0)
@@ -137,6 +137,17 @@ def test_adapting_twice_is_adapting_once():
     same_heads(adapt_head(once, other, 1.5), once)
     elsewhere = adapt_head(head, corpus(seed=2, loud=3), 10)
     same_heads(adapt_head(elsewhere, other, 1.5), once)
+
+
+@pytest.mark.parametrize("dim", [None, 2])
+def test_adapting_to_copies_of_one_utterance_is_refused(dim):
+    copies = ContextSums.zeros(WIDTH, 0)
+    for _ in range(1000):
+        windows = np.random.default_rng(0).normal(12, 2, size=(4, WIDTH))
+        copies.add_recording(windows)
+        copies.add_utterance(windows.mean(axis=0))
+    with pytest.raises(UnspeechError, match="all 1000 utterances are alike"):
+        adapt_head(solve_head(corpus(), 0.25, 4, 0), copies, 1.5, dim=dim)
 
 
 def test_dimension_of_an_adapted_head():

@@ -23,6 +23,7 @@ from unspeech.network.solved_head import SolvedHead
 PAIRS = 256  # recordings of which two windows are kept, to say how well a head tells them apart
 _SCALE = 10.0  # of cosines, in the loss of these
 SHRINKAGE = 0.03  # how much equal variances stand in for what little speech cannot tell
+_ALIKE = 1e-9  # of mean squares: variances below are what rounding leaves
 LEAST_CLUSTER = 4  # utterances that make a cluster a context
 
 
@@ -110,8 +111,19 @@ class ContextSums:
         return self.total / self.utterances
 
     def total_covariance(self) -> np.ndarray:
-        """(width, width) covariance of the utterances."""
-        return self.total_products / self.utterances - np.outer(self.mean(), self.mean())
+        """(width, width) covariance of the utterances.
+
+        Raises:
+            UnspeechError: when they are all alike, so that there is nothing but rounding errors.
+        """
+        products = self.total_products / self.utterances
+        covariance = products - np.outer(self.mean(), self.mean())
+        if np.all(np.diag(covariance) <= _ALIKE * np.diag(products)):
+            raise UnspeechError(
+                f"all {self.utterances} utterances are alike, as silence is: nothing can be learnt "
+                "from them; use other speech"
+            )
+        return covariance
 
 
 def solve_head(sums: ContextSums, total_weight: float, limit: float, dim: int) -> SolvedHead:
@@ -212,8 +224,6 @@ def _map(
             f"{width} at most, or to 0 for all"
         )
     variances, axes = np.linalg.eigh(covariance)
-    if not variances[-1] > 0:
-        raise UnspeechError("all utterances are alike, like silence: there is no head to solve")
     root = (axes / np.sqrt(np.maximum(variances, 1e-6 * variances[-1]))) @ axes.T
     directions = np.zeros((width, 0))
     if 0 < dim < width:
