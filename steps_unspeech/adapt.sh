@@ -51,6 +51,7 @@ solve() {
 # Small clusters are purer, and a speaker in two of them does no harm here.
 clustering=(--cluster-selection-method leaf --min-samples 1 --outliers nearest)
 before=
+rm -rf "$new/rounds"    # of another call
 for ((round = 1; round <= rounds; round++)); do
   dir=$new/rounds/$round
   solve "$dir/model" ${before:+"$before"}

@@ -67,16 +67,16 @@ run_jobs JOB=1:"$nj" "$log/make_fbank_$name.JOB.log" \
   --num-frames "$split/num_frames.JOB" --durations "$split/durations.JOB" \
   --failed "$split/failed.JOB"
 
-join_text "$split/failed.JOB" "$nj" "$log/failed_utterances"
-if [ -s "$log/failed_utterances" ]; then
-  failed=$(wc -l < "$log/failed_utterances")
+join_text "$split/failed.JOB" "$nj" "$log/failed_utterances_$name"
+if [ -s "$log/failed_utterances_$name" ]; then
+  failed=$(wc -l < "$log/failed_utterances_$name")
   echo "$failed of $utterances utterances could not be used; their names and why:" \
-    "$log/failed_utterances"
+    "$log/failed_utterances_$name"
   [ "$failed" -le "$max_failed" ] || die "more than --max-failed-fraction $max_failed_fraction of" \
-    "the utterances failed, the first: $(head -n 1 "$log/failed_utterances")"
+    "the utterances failed, the first: $(head -n 1 "$log/failed_utterances_$name")"
 fi
 join_jobs "$split/num_frames.JOB" "$nj" "$data/utt2num_frames"
 join_jobs "$split/durations.JOB" "$nj" "$data/utt2dur"
 join_jobs "$out.scp" "$nj" "$data/feats.scp"
-same_utterances "$data/feats.scp" "$split/utterances.scp" "$data/feats.scp" "$log/failed_utterances"
+same_utterances "$data/feats.scp" "$split/utterances.scp" "$data/feats.scp" "$log/failed_utterances_$name"
 finish_step "$data/feats.scp"

@@ -54,9 +54,15 @@ if [[ $train_opts =~ --test[-_]sampling ]]; then
   exit
 fi
 
+# Who shares a recording, a speaker or a context is what is learnt from.
+add_existing sources "$data"/{segments,utt2uniq}
+for name in pseudo_utt2spk spk2utt ali_ctm initial_model; do
+  table=$(setting_of "$name" "$config" "$train_opts")
+  [ -z "$table" ] || add_existing sources "$table" "$table/final.ie.id"
+done
 # Training of another length is not another run: a longer one goes on from a shorter one.
-begin_step "$model/final.ie.id" seed="$seed" +num_steps="$num_steps" train_opts="$train_opts" -- \
-  "${sources[@]}" "$feats" "$config" -- "$model"/{config.yaml,trained_on.yaml,model.weights.h5} \
+begin_step "$model/final.ie.id" seed="$seed" +num_steps="$num_steps" +max_minutes="$max_minutes" \
+  train_opts="$train_opts" -- "${sources[@]}" "$feats" "$config" -- "$model"/{config.yaml,trained_on.yaml,model.weights.h5} \
   "$model"/{train_log.jsonl,row_statistics.yaml,unused_utterances,checkpoints,tensorboard}
 
 log=$model/log/train.log jobs=()
@@ -80,8 +86,8 @@ if sets_true solve_head "$model/config.yaml"; then
     --sums "${sums[@]}" --seconds $((SECONDS - began))
   [ ! -e "$model/log/solve.log" ] ||
     tail -n 3 "$model/log/solve.log" | sed -n "s|^Summary: |$model: |p"
-  rm -rf "$model/contexts"
 fi
 require_files "$model/model.weights.h5" "$model/final.ie.id"
 [ ! -e "${log/JOB/1}" ] || sed -n "s|^Summary: |$model: |p" "${log/JOB/1}"
 finish_step "$model/final.ie.id"
+rm -rf "$model/contexts"

@@ -10,7 +10,8 @@ set -euo pipefail
 
 . "$(dirname "$0")/../../path.sh"
 
-stage=0            # 0: clusters  1: speakers and GMMs  2: rows  3: networks [integer 0 to 3]
+stage=0            # 0: clusters  1: speakers and GMMs  2: rows  3: networks  4: none of it
+                   # [integer 0 to 4]
 nj=2
 cmd=run.pl
 gpu_cmd=           # how networks are trained; default: cmd
@@ -21,6 +22,7 @@ systems=conf/systems.tsv
 
 . parse_options.sh
 [ $# -eq 2 ] || usage
+[ "$stage" -le 3 ] || exit 0
 . ./path.sh
 data=$1
 dir=$2

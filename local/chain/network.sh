@@ -26,8 +26,8 @@ data=$1
 dir=$2
 tdnn=$dir/tdnn_$mean${rows:+_$rows}_seed$seed
 
-once "$dir/lats" steps/align_fmllr_lats.sh --nj "$nj" --cmd "$cmd" \
-  "$data/train_aug_mfcc" data/lang "$dir/tri3" "$dir/lats"
+once "$dir/lats" steps/align_fmllr_lats.sh --nj "$(jobs_of "$data/train_aug_mfcc" "$nj")" \
+  --cmd "$cmd" "$data/train_aug_mfcc" data/lang "$dir/tri3" "$dir/lats"
 once "$dir/tree" steps/nnet3/chain/build_tree.sh --frame-subsampling-factor 3 --cmd "$cmd" \
   --context-opts "--context-width=2 --central-position=1" \
   "$chain_leaves" "$data/train_mfcc" data/lang_chain "$dir/tri3_ali" "$dir/tree"

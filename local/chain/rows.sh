@@ -57,6 +57,12 @@ line=$(awk -F '\t' -v name="$name" '$1 == name' conf/rows.tsv)
 [ -n "$line" ] || die "conf/rows.tsv: no rows are called '$name'"
 IFS=$'\t' read -r _ config settings in_training in_test <<< "$line"
 [ "$settings" != - ] || settings=
+made_by=${models:-$dir/rows}/$name.line
+[ ! -e "$made_by" ] || [ "$line" = "$(cat "$made_by")" ] ||
+  die "conf/rows.tsv: the line of '$name' is another one than that which its rows were made by:" \
+    "give the new one another name"
+mkdir -p "$(dirname "$made_by")"
+echo "$line" > "$made_by"
 model=$config
 if [[ $config == */* ]]; then
   model=$models/$name

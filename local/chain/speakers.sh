@@ -14,6 +14,10 @@ speakers=$1
 data=$2
 unspeech=$3
 
+case $speakers in
+  none | clusters) ;;
+  *) die "a line of the list begins with '$speakers'; it may be true, none or clusters" ;;
+esac
 for part in train test; do
   new=$data/$speakers/$part
   rm -rf "$new"

@@ -21,11 +21,17 @@ all_sizes=("$here/conf/sizes.sh")    # a later file counts, and says only what d
 ! $gpu || all_sizes+=("$here/conf/sizes_gpu.sh")
 [ -z "$sizes" ] || all_sizes+=("$(realpath "$sizes")")
 require_files "$systems" "${all_sizes[@]}"
-! $overwrite || rm -rf "$dir"/{data,exp,log}
 mkdir -p "$dir"
 cd "$dir" || exit
+if [ ! -e .RESULTS.md.made_from ] && [ ! -e .RESULTS.md.making_from ]; then
+  for file in data exp log conf local path.sh sizes.sh; do
+    [ ! -e "$file" ] || die "$PWD/$file is there already, and was not made by this recipe; give" \
+      "another --dir"
+  done
+fi
 begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
-  sizes="$(cat "${all_sizes[@]}" | md5sum)" +networks="$networks" +systems="$(md5sum < "$systems")"
+  sizes="$(cat "${all_sizes[@]}" "$here"/conf/*.conf | md5sum)" +networks="$networks" +systems="$(md5sum < "$systems")"
+! $overwrite || rm -rf data exp log
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
 cat "${all_sizes[@]}" > sizes.sh.new

@@ -65,7 +65,8 @@ def main() -> None:
             first_batch(config, corpus, recordings, groupings), config, directory / "sampling.png"
         )
         return
-    if claim_directory(directory, config, describe_data(corpus, options.data)):
+    trained_on = describe_data(corpus, options.data, recordings, groupings, config)
+    if claim_directory(directory, config, trained_on, options.max_minutes):
         print(f"{directory} is trained already: nothing to do")
         return
     if not config.has_network:
@@ -73,7 +74,7 @@ def main() -> None:
         return
     # Imported here, as it takes seconds, and a model without a network does not need it.
     from unspeech.embedding.row_statistics import write_row_statistics
-    from unspeech.network.model import finish_model
+    from unspeech.network.model import finish_model, in_full_precision
     from unspeech.training.log import summary
     from unspeech.training.trainer import train_network
 
@@ -81,7 +82,7 @@ def main() -> None:
     if model is None:
         return
     if corpus.lengths.max() >= config.window_length:  # units of ali_ctm may all be shorter
-        write_row_statistics(model, corpus, directory)
+        write_row_statistics(in_full_precision(model), corpus, directory)
     model_id = finish_model(model, directory)
     for line in summary(directory):
         print(f"Summary: {line}")  # train.sh shows these lines

@@ -93,6 +93,17 @@ sets_true() {
   grep -Eiq "^$1 *: *([\"']?)(true|t|1|yes|on)\\1 *(#.*)?\$" "$2"
 }
 
+# setting_of <setting> <config.yaml> [<options>]: what a file of settings says, or options, which
+# count over it; empty without.
+setting_of() {
+  local value
+  value=$(sed -nE "s/^$1 *: *([\"']?)([^#]*[^# ])\1 *(#.*)?\$/\2/p" "$2" | tail -n 1)
+  if [[ " ${3:-} " =~ .*' --'${1//_/[-_]}[\ =]+([^ ]+)' ' ]]; then    # the last
+    value=${BASH_REMATCH[1]}
+  fi
+  echo "$value"
+}
+
 # inputs_of <data> <config.yaml> [<options>]: the file that lists what a model of these settings
 # takes: features, or with end_to_end the audio of a data directory. Options count over the file.
 inputs_of() {

@@ -117,7 +117,8 @@ pool_contexts() {
   jobs=$(tied python3 -m unspeech.speakers --feats "$feats" --utt2spk "$dir/contexts" \
     --nj "$nj" --out "$dir")
   run_jobs JOB=1:"$jobs" "$dir/log/pool.JOB.log" \
-    once.py "$last" JOB "$job.scp" --leaves "$dir/sums.JOB.npz" \
+    once.py "$last" JOB "$job.scp" --leaves "$dir/sums.JOB.npz" --leaves "$dir/values.JOB.scp" \
+    --leaves "$dir/values.JOB.ark" \
     python3 -m unspeech.solve sums --feats "$job.scp" --data "$data" --model "$model" \
     --contexts "$dir/contexts" --values "$dir/values.JOB.ark" --sums "$dir/sums.JOB.npz"
   join_jobs "$dir/values.JOB.scp" "$jobs" "$dir/values.scp" "$dir/values.ark"

@@ -196,10 +196,11 @@ def main() -> None:
     settings, free = read_settings(given)
     for path in dict.fromkeys(inputs):
         if not os.path.isdir(path):  # directories are compared with the output by begin_step
-            name, number = os.path.basename(path), 1
+            base, number = "_".join(os.path.basename(path).split()), 1
+            name = base
             while name in settings:
                 number += 1
-                name = f"{os.path.basename(path)}#{number}"
+                name = f"{base}#{number}"
             settings[name] = f"md5:{file_key(path)}"
     outputs = [Path(os.path.normpath(file)) for file in (output, *others)]
     step = Step(outputs[0], output.endswith("/"))

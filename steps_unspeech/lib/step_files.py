@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unspeech.files.atomic import atomic_write
+from unspeech.files.atomic import atomic_write, parts_of
 from unspeech.files.origins import what_is_missing
 
 
@@ -145,9 +145,10 @@ def put_back(step: Step, aside: Origin, partial: list[Path]) -> None:
 def remove_parts(step: Step, outputs: list[Path]) -> None:
     """Remove what killed writers left: nobody else writes here, since the step holds the lock."""
     for file in outputs:
-        for part in file.parent.glob(f".{file.name[:40]}*.part"):
+        for part in parts_of(file):
             remove(part)
     if step.whole:
+        remove(step.beside("part"))
         return
     for folder, folders, files in os.walk(step.output.parent):
         # Folders with a lock of their own are those of other steps.

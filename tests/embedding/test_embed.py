@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.data import assert_close, noise, voices, write_features
-from helpers.models import tiny_options
+from helpers.models import TINY, tiny_options
 from helpers.programs import call, call_fails
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.embedder import Embedder
-from unspeech.embedding.rows import RowOptions, unit_mean
+from unspeech.embedding.rows import RowOptions, check_row_options, unit_mean
+from unspeech.network.config_files import make_config
 from unspeech.network.model import load_model
 
 
@@ -188,6 +189,10 @@ def test_segmentation_says_how_well_windows_go_together(model):
     assert_close(rows[5, 9], tf.sigmoid(logit))
     with pytest.raises(UnspeechError, match="not a multiple of genfeat_stride 10"):
         rows_of(model, features, generate_fbank_segmentation=True)
+    given = RowOptions(genfeat_stride=8, generate_fbank_segmentation=True)
+    config = make_config(TINY | {"objective": "infonce"}, "test")
+    with pytest.raises(UnspeechError, match="the objective logistic and use_dot_combine alone"):
+        check_row_options(given, config)
 
 
 def test_long_utterances_are_cut_and_joined(model):

@@ -50,6 +50,8 @@ def whole_run(tmp_path_factory):
             "accuracy": 0.6,
             "majority_accuracy": 0.5,
             "chance_loss": 0.6931,
+            "heldout_majority_accuracy": 0.5,
+            "heldout_chance_loss": 0.6931,
             "heldout_loss": 0.5 + abs(step - 200) / 1000,
             "heldout_accuracy": 0.8,
             "pairs_per_second": 4321.0,

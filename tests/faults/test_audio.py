@@ -91,6 +91,15 @@ def test_cut_output_of_a_pipe(kind, fraction, data):
     refuse(data, f"head -c {int(fraction * len(content))} {data / 'x'} |", "head -c")
 
 
+def test_a_pipe_whose_first_program_fails(data):
+    """What follows takes the half that came for all of it, and ends well."""
+    (data / "x").write_bytes(coded(("WAV", "PCM_16")))
+    refuse(data, f"(head -c 50000 {data / 'x'}; exit 3) | cat |", "ended with status 3")
+    entry = f"cat {data / 'x'} | (head -c 90000; cat) | cat |"
+    write_table(data / "wav.scp", {"good": entry, "early": f"yes | head -c 9 > /dev/null; {entry}"})
+    accepted("fbank", *fbank(data))
+
+
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])
 def test_a_header_that_was_written_to_a_pipe(size):
     """Nobody knew the length: all that comes is the recording, as in Kaldi."""

@@ -154,7 +154,8 @@ replace = os.replace
 
 
 def replace_or_die(source, target, **options):
-    if str(target) == os.environ.get("DIE_BEFORE_REPLACING"):
+    wanted = os.environ.get("DIE_BEFORE_REPLACING", "")
+    if os.path.realpath(target) == os.path.realpath(wanted):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target, **options)
 
@@ -340,6 +341,34 @@ def test_a_removed_data_directory_is_made_again_of_anything(place):
     (place / "folder/0.wav").rename(place / "folder/zero.wav")
     done("import_corpus", "folder", "out", cwd=place)
     assert list(read_table(place / "out/wav.scp")) == ["1", "2", "zero"]
+
+
+def test_an_emptied_data_directory_is_made_again(place):
+    done("import_corpus", "data", "out", cwd=place)
+    before = files_of(place / "out")
+    shutil.rmtree(place / "out")
+    (place / "out").mkdir()
+    assert "is gone: making it again" in done("import_corpus", "data", "out", cwd=place)
+    assert files_of(place / "out") == before
+
+
+def test_a_data_directory_behind_a_link(place):
+    (place / "disk/out").mkdir(parents=True)
+    (place / "out").symlink_to("disk/out")
+    done("import_corpus", "data", "out", cwd=place)
+    done("import_corpus", "--overwrite", "true", "data", "out", cwd=place)
+    assert (place / "out").is_symlink()
+    done("import_corpus", "data", "other", cwd=place)
+    assert files_of(place / "out") == files_of(place / "other")
+
+
+def test_inputs_with_a_space_in_their_name(place):
+    (place / "my conf.conf").write_text("--dither=0\n")
+    call = ["make_fbank", "--fbank-config", "my conf.conf", "data"]
+    done(*call, cwd=place)
+    assert "complete already" in done(*call, cwd=place)
+    (place / "my conf.conf").write_text("--dither=1\n")
+    assert "my_conf.conf is another one now" in step(*call, cwd=place).stderr
 
 
 def test_a_failed_import_leaves_the_old_one(place):

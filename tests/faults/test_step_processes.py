@@ -109,7 +109,7 @@ def test_pipes_end_with_a_killed_step(place, number, root, request):
 
 def test_parts_of_files_are_removed(place):
     parts = [place / "data" / name for name in (".feats.scp.x7.part", "log/.y.part")]
-    parts.append(place / "fbank/.raw_fbank_data.1.ark.abc.part")
+    parts.append(place / "fbank/.raw_fbank_data.1.ark.abcd_123.part")
     other = place / "data/other/.y.part"  # in a folder that has a lock of its own
     for part in [*parts, other]:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +118,18 @@ def test_parts_of_files_are_removed(place):
     done("make_fbank", "data", "data/log", "fbank", cwd=place, KALDI_ROOT="")
     assert not [part for part in parts if part.exists()]
     assert other.exists()
+
+
+def test_parts_of_others_stay(place):
+    """A step that makes `data/train` does not remove what one for `data/train_sp` has begun."""
+    others = [place / ".out_sp.part/utt2spk", place / ".outside.abcd_123.part"]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.touch()
+    (place / ".out.part").mkdir()
+    done("import_corpus", "data", "out", cwd=place)
+    assert all(other.exists() for other in others)
+    assert not (place / ".out.part").exists()
 
 
 @pytest.mark.parametrize("kind", ["ark", "ark.gz", "text"])

@@ -171,6 +171,11 @@ def test_rows_of_a_model_trained_here(work, monkeypatch):
     again = make_rows(work, "mine")
     assert again.returncode == 0, again.stderr
     assert again.stdout == ""
+    lines = (work / "conf/rows.tsv").read_text()
+    (work / "conf/rows.tsv").write_text(lines.replace("-size 7", "-size 6"))
+    other = make_rows(work, "mine")
+    assert other.returncode == 1
+    assert "the line of 'mine' is another one than that which its rows were made by" in other.stderr
 
 
 def test_rows_that_are_not_in_the_list(work):
@@ -189,7 +194,8 @@ def train_network(work, *options) -> dict[str, str]:
         write_script(work / script, f"#!/usr/bin/env bash\n{words}\n")
     write_script(work / "bin/tree-info", "#!/bin/sh\necho num-pdfs 8\n")
     write_script(work / "bin/feat-to-dim", "#!/bin/sh\necho 7\n")
-    write_table(work / "data/true/test_hires/spk2utt", {"s1": "s1-t0 s1-t1"})
+    for part in ("test_hires", "train_aug_mfcc"):
+        write_table(work / "data/true" / part / "spk2utt", {"s1": "s1-t0 s1-t1"})
     done = run(
         *(CHAIN / "network.sh", "--cmd", "run.pl", *options, "data/true", "exp/true"),
         cwd=work,
@@ -231,3 +237,14 @@ def test_a_mean_that_is_not_known(work):
     refused = run(CHAIN / "network.sh", "--mean", "halved", "data/true", "exp/true", cwd=work)
     assert refused.returncode == 1
     assert "--mean takes kept or removed or online, not 'halved'" in refused.stderr
+
+
+def test_speakers_that_are_not_known(work):
+    refused = run(CHAIN / "speakers.sh", "cluster", "data", "exp/unspeech", cwd=work)
+    assert refused.returncode == 1
+    assert "begins with 'cluster'; it may be true, none or clusters" in refused.stderr
+
+
+def test_nothing_is_left_to_do_for_the_table_alone(work):
+    done = run(CHAIN / "experiment.sh", "--stage", 4, "data", "exp", cwd=work)
+    assert done.returncode == 0, done.stderr

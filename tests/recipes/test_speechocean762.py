@@ -144,3 +144,9 @@ def test_a_recipe_that_was_begun_takes_no_other_sizes(corpus, tmp_path):
     sizes.write_text("network_dim=8\n")
     assert "RESULTS.md was begun otherwise: sizes" in started()
     assert "network_dim=7" in (tmp_path / "exp/sizes.sh").read_text()
+    ours = tmp_path / "s5"
+    (ours / "data").mkdir(parents=True)
+    options = ["--corpus", corpus, "--dir", ours, "--overwrite", "true"]
+    refused = run(RECIPE / "run.sh", *options, KALDI_ROOT=str(tmp_path / "kaldi"), cwd=tmp_path)
+    assert f"{ours}/data is there already, and was not made by this recipe" in refused.stderr
+    assert list(ours.iterdir()) == [ours / "data"]

@@ -16,7 +16,7 @@ from helpers.shell import STEPS, paused, run, times_of_files
 
 from unspeech.embedding.statistics import load_statistics_model
 from unspeech.kaldi.archives import iterate_arrays
-from unspeech.kaldi.tables import read_table
+from unspeech.kaldi.tables import read_table, write_table
 
 SPEAKERS, UTTERANCES = 5, 10  # enough of each for clusters
 
@@ -188,3 +188,32 @@ def test_a_network_with_a_solved_head(encoder, tiny_data, tmp_path):
         "embed", "--feats", dev / "feats.scp", "--model", damaged, "--ark", tmp_path / "x.ark"
     )
     assert "was changed or damaged since the model was trained" in message
+
+
+def test_changed_recordings_are_noticed(many_data, tmp_path):
+    data, config = tmp_path / "data", tmp_path / "config.yaml"
+    write_features(data, dict(iterate_arrays(many_data / "feats.scp")))
+    utterances = list(read_table(data / "feats.scp"))
+    write_table(data / "segments", {u: f"{u[:2]} 0 1" for u in utterances})
+    config.write_text(yaml.safe_dump(STATISTICS | {"solve_head": True}))
+    step("train", "--config", config, data, tmp_path / "model")
+    write_table(data / "segments", {u: f"{u} 0 1" for u in utterances})
+    again = run(STEPS / "train.sh", "--config", config, data, tmp_path / "model")
+    assert "made otherwise: segments is another one now" in again.stderr
+
+
+def test_a_changed_model_is_not_adapted(model, dev, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    path = tmp_path / "model/config.yaml"
+    path.write_text(re.sub("embedding_limit: .*", "embedding_limit: 9", path.read_text()))
+    refused = run(STEPS / "adapt.sh", dev, tmp_path / "model", tmp_path / "adapted")
+    assert refused.returncode == 1
+    assert "was changed or damaged since the model was trained" in refused.stdout + refused.stderr
+    assert not (tmp_path / "adapted/final.ie.id").exists()
+
+
+def test_rounds_of_another_call_do_not_stay(model, dev, tmp_path):
+    step("adapt", "--rounds", 2, "--agreement", 1, dev, model, tmp_path / "new")
+    assert (tmp_path / "new/rounds/2").exists()
+    step("adapt", "--rounds", 1, "--overwrite", "true", dev, model, tmp_path / "new")
+    assert not (tmp_path / "new/rounds/2").exists()

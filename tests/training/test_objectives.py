@@ -11,7 +11,7 @@ from helpers.programs import call
 from unspeech.kaldi.features import load_corpus
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel
-from unspeech.training.objectives import infonce, logistic
+from unspeech.training.objectives import OBJECTIVES, infonce, logistic
 from unspeech.training.sampling import ContextSampler
 
 
@@ -97,3 +97,14 @@ def test_other_objectives_learn_and_go_on_where_they_were(tiny_data, tmp_path, o
     lines = [json.loads(line) for line in (whole / "train_log.jsonl").open()]
     assert lines[1]["loss"] < lines[0]["loss"]
     assert lines[1]["accuracy"] > lines[0]["majority_accuracy"]
+
+
+def test_chance_of_the_logistic_loss():
+    config = make_config(TINY | {"use_weighted_loss_func": True, "negative_samples": 8}, "test")
+    accuracy, loss = OBJECTIVES["logistic"].chance(config, 8)
+    positive, negative = 4, 8
+    weight = negative / positive
+    answers = np.linspace(0.001, 0.999, 999)
+    losses = -(weight * positive * np.log(answers) + negative * np.log(1 - answers)) / 12
+    assert loss == pytest.approx(losses.min(), abs=1e-4)
+    assert accuracy == pytest.approx(8 / 12)

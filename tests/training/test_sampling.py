@@ -280,3 +280,31 @@ def test_any_batch_can_be_drawn(values):
         counting_corpus([60] * 9), np.arange(9), config, 0, units=units if config.ali_ctm else None
     )
     assert sampled_batch(drawn.batch(1), config, "title").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3])
+def test_negative_pairs_within_speakers_join_two_utterances(fraction):
+    corpus = counting_corpus([40] * 100)
+    speakers = [f"s{i // 5}" for i in range(100)]
+    config = settings(
+        window_length=4, window_neg_length=4, spk2utt="given", heldout_fraction=fraction
+    )
+    recordings = corpus.utterances
+    for indices in split_heldout(np.ones(100, bool), recordings, config, speakers):
+        drawn = ContextSampler(corpus, indices, config, 0, speakers)
+        for step in range(20):
+            batch = drawn.batch(step)
+            voices = batch.targets[:, 0, 0][batch.negatives // [5, 4]]
+            assert (voices[:, 0] != voices[:, 1]).all()
+            assert (voices[:, 0] // 5 == voices[:, 1] // 5).all()
+    with pytest.raises(UnspeechError, match="no speaker has two usable utterances"):
+        ContextSampler(corpus, np.arange(0, 100, 5), config, 0, speakers)
+
+
+def test_recordings_of_two_utterances_are_held_out_together():
+    speakers = [f"s{i // 5}" for i in range(100)]
+    recordings = [f"r{i}" for i in range(100)]
+    config = settings(heldout_fraction=0.1)
+    train, heldout = split_heldout(np.ones(100, bool), recordings, config, speakers)
+    assert sorted([*train, *heldout]) == list(range(100))
+    assert sorted(np.unique(heldout // 5, return_counts=True)[1]) == [2] * 5

@@ -18,6 +18,10 @@ from helpers.programs import call, call_fails
         (["--embedding_transformation", "Vgg17"], "no encoder 'Vgg17'; there are: "),
         (["--objective", "none"], "objective: there is no 'none'"),
         (
+            ["--objective", "infonce", "--use_dot_combine", "false"],
+            "use_dot_combine false needs the objective logistic",
+        ),
+        (
             [
                 "--window_length",
                 "8",

@@ -16,11 +16,12 @@ from helpers.shell import STEPS, paused, run
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.features import load_corpus
+from unspeech.kaldi.tables import write_table
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
 from unspeech.training.distribution import join_replicas
 from unspeech.training.objectives import OBJECTIVES, Taught
-from unspeech.training.trainer import Trainer
+from unspeech.training.trainer import Trainer, learn_rate
 
 
 def test_training_learns_and_leaves_what_the_contract_names(tiny_model, capsys):
@@ -170,12 +171,19 @@ def test_mixed_precision_is_close_and_embeds_in_full_precision(encoder, tiny_dat
     np.testing.assert_array_equal(trained.embed_targets(windows), reference.embed_targets(windows))
 
 
-def test_max_minutes_ends_training_with_a_usable_model(tiny_data, tmp_path):
+def test_max_minutes_ends_training_with_a_usable_model(tiny_data, tmp_path, capsys):
     options = tiny_options(num_steps=100_000)
     call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", "0.02", *options)
     assert load_model(tmp_path).config.num_steps == 100_000
     lines = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
     assert lines[-1]["seconds"] < 60
+    call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", "0.02", *options)
+    assert "nothing to do" in capsys.readouterr().out
+    longer = 1 / 60 + lines[-1]["seconds"] / 60
+    call("train", "--data", tiny_data, "--dir", tmp_path, "--max-minutes", longer, *options)
+    assert f"Going on from step {lines[-1]['step']}:" in capsys.readouterr().out
+    more = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
+    assert more[-1]["step"] > lines[-1]["step"]
 
 
 def test_a_trained_model_is_not_trained_again_and_not_overwritten(tiny_model, tiny_data, capsys):
@@ -199,6 +207,42 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp
     call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options())
     assert "Going on from step 15" in capsys.readouterr().out
     assert (tmp_path / "final.ie.id").read_text() == (tiny_model / "final.ie.id").read_text()
+    shorter = tiny_options(num_steps=20)
+    message = call_fails("train", "--data", tiny_data, "--dir", tmp_path, *shorter)
+    assert "is trained to 30 steps already, more than num_steps 20" in message
+    assert (tmp_path / "final.ie.id").exists()
+
+
+def test_other_speakers_are_another_run(tiny_data, tmp_path):
+    utterances = load_corpus(tiny_data, 40).utterances
+    write_table(tmp_path / "speakers", {u: u.split("-")[0] for u in utterances})
+    options = ["--data", tiny_data, "--dir", tmp_path / "model"]
+    given = {"context_sampling": "speaker", "pseudo_utt2spk": tmp_path / "speakers"}
+    given |= {"left_contexts": 0, "right_contexts": 1, "heldout_fraction": 0.3}
+    call("train", *options, *tiny_options(num_steps=5, **given))
+    write_table(tmp_path / "speakers", {u: u[-1] for u in utterances})
+    message = call_fails("train", *options, *tiny_options(num_steps=10, **given))
+    assert "their recordings, speakers, units or initial model differ" in message
+
+
+def test_chance_is_that_of_the_batches_it_stands_beside(tiny_data, tmp_path):
+    call("train", "--data", tiny_data, "--dir", tmp_path, *tiny_options(
+        objective="infonce", context_sampling="recording", num_steps=5, left_contexts=0,
+        right_contexts=1, heldout_fraction=0.15,
+    ))  # fmt: skip
+    (line,) = [json.loads(line) for line in (tmp_path / "train_log.jsonl").open()]
+    assert line["majority_accuracy"] == 1 / TINY["batch_size"]
+    held_out = round(1 / line["heldout_majority_accuracy"])
+    assert 2 <= held_out < TINY["batch_size"]
+    assert line["heldout_chance_loss"] == pytest.approx(np.log(held_out))
+
+
+def test_a_cosine_schedule_ends_when_training_does():
+    config = make_config(TINY | {"learn_rate_schedule": "cosine"}, "test")
+    rates = [learn_rate(config, done) for done in (0.01, 0.05, 0.5, 1.0)]
+    assert rates[0] == pytest.approx(0.2 * config.learn_rate, rel=0.01)
+    assert rates[1] > 0.99 * config.learn_rate > rates[2] > rates[3]
+    assert rates[3] == pytest.approx(0.01 * config.learn_rate)
 
 
 def test_heldout_batches_hold_no_voice_twice(tiny_data, tmp_path):

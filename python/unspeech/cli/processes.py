@@ -69,6 +69,13 @@ def _lead_group() -> None:
     die_with_parent(signal.SIGTERM)
 
 
+# Of a pipeline, bash tells the last program's status alone, and what follows one that has failed
+# takes half of its output for all. 141: it was still writing when the next one had read enough.
+_FIRST_FAILURE = """for status in "${PIPESTATUS[@]}"; do
+  [ "$status" -eq 0 ] || [ "$status" -eq 141 ] || exit "$status"
+done"""
+
+
 def pipe_output(entry: str) -> bytes:
     """What the command of an scp entry, `<command> |`, writes on stdout.
 
@@ -77,7 +84,7 @@ def pipe_output(entry: str) -> bytes:
     """
     command = entry.rstrip("| ")
     done = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-c", f"{command}\n{_FIRST_FAILURE}"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         preexec_fn=die_with_parent,

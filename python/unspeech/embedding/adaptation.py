@@ -28,6 +28,7 @@ from unspeech.network.inputs import read_inputs
 from unspeech.network.model_dir import (
     WEIGHTS,
     check_complete,
+    check_id,
     config_of,
     read_head,
     write_head,
@@ -131,11 +132,12 @@ def adapt_model(
     """
     config, sums = config_of(model), load_sums(parts)
     check_complete(model)
+    network = stored_arrays(model)
+    check_id(model, network)
     within = cluster_covariance(*clustered) if clustered else None
     head = adapt_head(read_head(model), sums, weight, within, CLUSTER_WEIGHT, dim)
     make_directory(out)
     write_config(out / "config.yaml", config)
-    network = stored_arrays(model)
     write_head(out, head, model / WEIGHTS)
     made = write_id(out, network)
     return f"{_solved(head, sums)}. Model {made} is in {out}"

@@ -113,6 +113,13 @@ def check_row_options(options: RowOptions, config: Config) -> None:
             f"generate_fbank_segmentation: window_length {config.window_length} is not a "
             f"multiple of genfeat_stride {options.genfeat_stride}"
         )
+    if options.generate_fbank_segmentation and not (
+        config.objective == "logistic" and config.use_dot_combine
+    ):
+        raise UnspeechError(
+            "generate_fbank_segmentation: dot products are probabilities with the objective "
+            "logistic and use_dot_combine alone, which this model was not trained with"
+        )
     later = [name for name in _NOT_CAUSAL if getattr(options, name)]
     if options.average in ("utterance", "speaker"):
         later.append(f"average {options.average}")

@@ -143,13 +143,17 @@ def training_pictures(log: list[dict]) -> list[dict]:
     """Curves of loss and accuracy against steps."""
     if not log:
         return []
+    # Held-out batches can be smaller, and then easier.
+    apart = [r["chance_loss"] for r in log] != [r.get("heldout_chance_loss") for r in log]
+    of_heldout = "heldout_" if "heldout_chance_loss" in log[-1] else ""
+    title = "chance, held-out" if apart and of_heldout else "chance"
     loss = plots.training_curves(
         log, [("loss", "training"), ("heldout_loss", "held-out recordings"),
-              ("chance_loss", "chance")], "loss"
+              (f"{of_heldout}chance_loss", title)], "loss"
     )  # fmt: skip
     accuracy = plots.training_curves(
         log, [("accuracy", "training"), ("heldout_accuracy", "held-out recordings"),
-              ("majority_accuracy", "chance")], "fraction of right answers"
+              (f"{of_heldout}majority_accuracy", title)], "fraction of right answers"
     )  # fmt: skip
     return [
         picture(

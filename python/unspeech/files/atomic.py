@@ -1,5 +1,6 @@
 """Files that appear under their names when they are complete, and directories for them."""
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import IO
 
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.text import LONGEST_NAME
+
+_PREFIX = 40  # characters of a file's name that an unfinished one has, too
 
 
 @contextmanager
@@ -34,6 +37,14 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
+def parts_of(path: Path) -> list[Path]:
+    """What killed writers of a file have left beside it, but for those of names as long."""
+    if len(path.name) > _PREFIX:  # others may begin alike
+        return []
+    random = "?" * 8  # of `tempfile`
+    return sorted(path.parent.glob(f".{glob.escape(path.name)}.{random}.part"))
+
+
 def _open_part(path: Path) -> tuple[int, str]:
     """Make the file that is renamed to `path` later."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
@@ -44,7 +55,8 @@ def _open_part(path: Path) -> tuple[int, str]:
         raise UnspeechError(f"{path}: a directory; give another name for this file")
     make_directory(path.parent)
     try:
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name:.40}.", suffix=".part")
+        prefix = f".{path.name[:_PREFIX]}."
+        return tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
     except PermissionError:
         raise UnspeechError(
             f"{path}: no permission to write there: choose another output directory"

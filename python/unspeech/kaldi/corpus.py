@@ -165,15 +165,16 @@ def _are_cepstra(features: np.ndarray) -> bool:
 
     Neighbouring mel bands share what they hear, so their energies rise and fall together, with
     correlations above 0.8 in speech; cepstra are made to be uncorrelated, and stay below 0.6. Noise
-    alone has 0.4 in mel bands, but its lowest band is hardly above all others, as the first
-    cepstrum is.
+    alone has 0.4 in mel bands. But its lowest band is hardly above all others, as the first
+    cepstrum is; and where it is, by a rumble, the others are not below 0 as often as above.
     """
     least, most = _CEPSTRA_FRAMES
     if len(features) < least or features.shape[1] < 2:
         return False
-    some = features[:most].astype(np.float64)
+    some = features[:: -(-len(features) // most)].astype(np.float64)
     powers = np.square(some).mean(axis=0)
-    if powers[0] < 1.2**2 * powers[1:].max():
+    negative = np.mean(some[:, 1:] < 0)
+    if powers[0] < 1.2**2 * powers[1:].max() or not 0.2 < negative < 0.8:
         return False
     some -= some.mean(axis=0)
     deviations = some.std(axis=0)

@@ -38,6 +38,7 @@ def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
     Raises:
         UnspeechError: when `out` holds anything else.
     """
+    given, out = out, Path(os.path.realpath(out))  # what a link names may be on another disk
     make_directory(out.parent)
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -59,10 +60,11 @@ def new_data_dir(out: Path, replace: bool = False) -> Iterator[Path]:
             return
         foreign = [name for name in digests if name not in old and (out / name).exists()]
         if not replace or not old:
-            raise UnspeechError(f"{out}: holds something else already; choose another directory")
+            raise UnspeechError(f"{given}: holds something else already; choose another directory")
         if foreign:
             raise UnspeechError(
-                f"{out / foreign[0]}: is there already, and not from here; choose another directory"
+                f"{given / foreign[0]}: is there already, and not from here; choose another "
+                "directory"
             )
         _replace_files(part, out, [name for name in old if name not in digests])
     finally:
@@ -95,8 +97,9 @@ def what_is_gone(out: Path) -> str | None:
     """Say in words what is missing of the files that `new_data_dir` put at `out`."""
     if not out.is_dir():
         return f"{out} is gone"
-    made = read_table(out / _MADE) if (out / _MADE).exists() else {}
-    for name, digest in made.items():
+    if not (out / _MADE).exists():
+        return f"{out / _MADE} is gone"
+    for name, digest in read_table(out / _MADE).items():
         if not _is_there(out / name, digest):
             return f"{out / name} is gone or empty"
     return None

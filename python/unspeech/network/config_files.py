@@ -47,6 +47,8 @@ def make_config(values: dict, source: str | Path) -> Config:
         raise UnspeechError(f"{source}: context_sampling speaker and pseudo_utt2spk go together")
     if config.context_sampling != "adjacent" and (config.spk2utt or config.ali_ctm):
         raise UnspeechError(f"{source}: spk2utt and ali_ctm need context_sampling adjacent")
+    if config.objective != "logistic" and not config.use_dot_combine:
+        raise UnspeechError(f"{source}: use_dot_combine false needs the objective logistic")
     if config.learn_rate_schedule not in SCHEDULES:
         raise UnspeechError(
             f"{source}: learn_rate_schedule must be one of {', '.join(SCHEDULES)}, not "

@@ -240,7 +240,7 @@ def import_checkpoint(
         UnspeechError: naming the variables that are missing, have the wrong shape, or that the
             settings have no use for.
     """
-    if (directory / "config.yaml").exists():
+    if (directory / "final.ie.id").exists():
         raise UnspeechError(f"{directory} holds a model already; give another directory")
     try:
         reader = tf.train.load_checkpoint(prefix)

@@ -1,5 +1,6 @@
 """The network: an encoder of windows and two heads, for targets and for contexts."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,15 @@ def finish_model(model: UnspeechModel, directory: Path) -> str:
         raise UnspeechError(f"{directory}: some weights are NaN or infinite; there is no model")
     save_weights(model, directory / "model.weights.h5")
     return write_id(directory, arrays_of(model))
+
+
+def in_full_precision(model: UnspeechModel) -> UnspeechModel:
+    """The model as embeddings are computed: in float32, however it was trained."""
+    if not model.config.mixed_precision:
+        return model
+    same = UnspeechModel(dataclasses.replace(model.config, mixed_precision=False))
+    same.set_weights(model.get_weights())
+    return same
 
 
 def load_model(directory: str | Path) -> UnspeechModel:

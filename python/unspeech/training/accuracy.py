@@ -59,7 +59,7 @@ def sampled_accuracy(
 
     drawn = (sampler.batch(step, size) for step in range(batches))
     accuracies = np.array([accuracy(b.windows, b.negatives, b.groups) for b in drawn])
-    return accuracies, objective.chance(config)[0]
+    return accuracies, objective.chance(config, size)[0]
 
 
 def _drawn_as(config: Config, seed: int, spk2utt: str, ali_ctm: str) -> Config:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 from unspeech.cli.errors import UnspeechError
@@ -13,12 +14,20 @@ from unspeech.network.config_files import make_config, write_config
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
 
 
-def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
+def claim_directory(
+    directory: Path, config: Config, trained_on: dict, max_minutes: float | None = None
+) -> bool:
     """Make the model directory this run's, or recognise it as such.
 
+    Args:
+        directory: of the model.
+        config: settings.
+        trained_on: of `describe_data`.
+        max_minutes: upper bound of the time that training takes; None: there is none.
     Returns: whether its training is already complete.
     Raises:
-        UnspeechError: when it belongs to a run with other settings or other data.
+        UnspeechError: when it belongs to a run with other settings or other data, or to a longer
+            one.
     """
     path, data_path = directory / "config.yaml", directory / "trained_on.yaml"
     if path.exists() and data_path.exists():
@@ -31,13 +40,23 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
         ]
         if read_yaml(data_path).get("md5") != trained_on["md5"]:
             differing.append("the training utterances differ")
+        of = read_yaml(data_path).get("groupings", trained_on["groupings"])  # older models lack it
+        if of != trained_on["groupings"]:
+            differing.append("their recordings, speakers, units or initial model differ")
         if differing:
             raise UnspeechError(
                 f"{directory} holds another run's model ({'; '.join(differing)}); "
                 "give another directory, or remove this one"
             )
+        steps, minutes = _trained(directory)
+        if config.has_network and steps > config.num_steps:
+            raise UnspeechError(
+                f"{directory} is trained to {steps} steps already, more than num_steps "
+                f"{config.num_steps}; give another directory, or remove this one"
+            )
         if (directory / "final.ie.id").exists():
-            if old["num_steps"] == config.num_steps:
+            long_enough = max_minutes is not None and minutes >= max_minutes
+            if not config.has_network or steps == config.num_steps or long_enough:
                 return True
             (directory / "final.ie.id").unlink(missing_ok=True)  # another worker may have done it
     write_config(path, config)
@@ -45,13 +64,39 @@ def claim_directory(directory: Path, config: Config, trained_on: dict) -> bool:
     return False
 
 
-def describe_data(corpus: Corpus, data: str) -> dict:
-    """What a model was trained on, to recognise it again."""
+def _trained(directory: Path) -> tuple[int, float]:
+    """Steps and minutes that a model directory's training has taken so far, by its log."""
+    steps, seconds = 0, 0.0
+    path = directory / "train_log.jsonl"
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            report = json.loads(line)
+            steps, seconds = int(report["step"]), float(report["seconds"])
+        except (ValueError, KeyError, TypeError, RecursionError):  # half a line, from a kill
+            continue
+    return steps, seconds / 60
+
+
+def describe_data(
+    corpus: Corpus, data: str, recordings: list[str], groupings: tuple, config: Config
+) -> dict:
+    """What a model was trained on, to recognise it again.
+
+    Args:
+        corpus: features.
+        data: where they come from.
+        recordings: the recording of each utterance.
+        groupings: of `groupings.groupings_of`.
+        config: settings.
+    """
     digest = hashlib.md5("\n".join(corpus.utterances).encode(), usedforsecurity=False)
     digest.update(corpus.lengths.tobytes())
+    initial = Path(config.initial_model) / "final.ie.id"
+    shared = [recordings, *groupings, initial.read_text() if initial.is_file() else ""]
     return {
         "data": data,
         "utterances": len(corpus.utterances),
         "frames": int(corpus.lengths.sum()),
         "md5": digest.hexdigest(),
+        "groupings": hashlib.md5(repr(shared).encode(), usedforsecurity=False).hexdigest(),
     }

@@ -98,7 +98,10 @@ def usable_utterances(
 
 
 def split_heldout(
-    usable: np.ndarray, recordings: list[str], config: Config
+    usable: np.ndarray,
+    recordings: list[str],
+    config: Config,
+    speakers: list[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose the utterances to train on and those to choose the best model with.
 
@@ -106,6 +109,8 @@ def split_heldout(
         usable: (utterances,) bool.
         recordings: the recording of each utterance; no recording is on both sides.
         config: settings; `heldout_fraction` of the recordings are held out, at least two.
+        speakers: the speaker of each utterance, or None: with them, recordings of two utterances of
+            a speaker are held out together, as negative pairs join two of one speaker.
     Returns:
         (train, heldout): indices of usable utterances. With fewer than four recordings they are
         the same: as in the original, the best model is then the best on its training speech.
@@ -126,6 +131,29 @@ def split_heldout(
         return indices, indices
     count = min(max(2, round(config.heldout_fraction * len(names))), len(names) - 2)
     rng = np.random.default_rng(config.seed)
-    heldout_names = {names[i] for i in rng.choice(len(names), count, replace=False)}
+    if speakers is None:
+        heldout_names = {names[i] for i in rng.choice(len(names), count, replace=False)}
+    else:
+        heldout_names = _in_twos(indices, recordings, speakers, count, rng)
     is_heldout = np.array([recordings[i] in heldout_names for i in indices])
     return indices[~is_heldout], indices[is_heldout]
+
+
+def _in_twos(
+    indices: np.ndarray,
+    recordings: list[str],
+    speakers: list[str],
+    count: int,
+    rng: np.random.Generator,
+) -> set[str]:
+    """Draw about `count` recordings, those of two utterances of one speaker after the other."""
+    own: dict[str, list[str]] = {}
+    for i in indices:
+        own.setdefault(speakers[i], []).append(recordings[i])
+    drawn: set[str] = set()
+    # Whoever has four leaves two to train on.
+    for speaker in sorted(rng.permutation(sorted(own)), key=lambda name: len(own[name]) < 4):
+        if len(drawn) >= count:
+            break
+        drawn.update(rng.permutation(own[speaker])[:2].tolist())
+    return drawn

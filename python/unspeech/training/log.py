@@ -70,7 +70,8 @@ def summary(directory: Path) -> list[str]:
     return lines + [
         f"kept is the model of step {best['step']}, the best on held-out recordings: loss "
         f"{best['heldout_loss']:.4f}, accuracy {best['heldout_accuracy']:.4f}; chance gives "
-        f"{best['chance_loss']:.4f} and {best['majority_accuracy']:.4f}"
+        f"{best.get('heldout_chance_loss', best['chance_loss']):.4f} and "
+        f"{best.get('heldout_majority_accuracy', best['majority_accuracy']):.4f}"
         for best in kept
     ]
 

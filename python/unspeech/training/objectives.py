@@ -79,8 +79,9 @@ def logistic(
     logits = tf.concat([positive, negative], axis=0)
     labels = tf.concat([tf.ones_like(positive), tf.zeros_like(negative)], axis=0)
     sizes = [positive.shape[0], negative.shape[0]]
-    weight = config.negative_samples / config.contexts if config.use_weighted_loss_func else 1.0
-    losses = tf.nn.weighted_cross_entropy_with_logits(labels, logits, pos_weight=weight)
+    losses = tf.nn.weighted_cross_entropy_with_logits(
+        labels, logits, pos_weight=positive_weight(config)
+    )
     # Positive and negative pairs in turns, as many as a draw has of each.
     draws = [
         tf.concat([tf.reshape(part, [targets.shape[0], -1]) for part in tf.split(values, sizes)], 1)
@@ -177,11 +178,17 @@ def _outcome(losses, right: tf.Tensor, given: tf.Tensor) -> Outcome:
     return Outcome(tf.reduce_mean(losses), accuracy, answers[:EXAMPLES])
 
 
-def _chance_of_class(config: Config) -> tuple[float, float]:
-    fraction = max(config.contexts, config.negative_samples) / (
-        config.contexts + config.negative_samples
-    )
-    return fraction, -sum(p * math.log(p) for p in (fraction, 1 - fraction) if p)
+def positive_weight(config: Config) -> float:
+    """What a positive pair counts for in the logistic loss; a negative one counts for 1."""
+    return config.negative_samples / config.contexts if config.use_weighted_loss_func else 1.0
+
+
+def _chance_of_class(config: Config, size: int) -> tuple[float, float]:
+    del size
+    pairs = config.contexts, config.negative_samples
+    weights = positive_weight(config) * pairs[0], pairs[1]
+    surprise = -sum(w * math.log(w / sum(weights)) for w in weights if w)
+    return max(pairs) / sum(pairs), surprise / sum(pairs)
 
 
 def _chance_of_one(count: int) -> tuple[float, float]:
@@ -194,14 +201,15 @@ class Objective:
 
     Attributes:
         outcome: of (model, targets, contexts, negatives, groups, taught).
-        chance: accuracy and loss of the best answer that does not look at the windows.
+        chance: accuracy and loss of the best answer that does not look at the windows, in batches
+            of so many draws.
         pairs: how many positive and negative pairs a step has.
         has_teacher: whether `taught` is needed.
         has_negatives: whether it needs draws of two groups.
     """
 
     outcome: Callable[..., Outcome]
-    chance: Callable[[Config], tuple[float, float]]
+    chance: Callable[[Config, int], tuple[float, float]]
     pairs: Callable[[Config], int]
     has_teacher: bool = False
     has_negatives: bool = True
@@ -215,12 +223,12 @@ OBJECTIVES: dict[str, Objective] = {
     ),
     "infonce": Objective(
         infonce,
-        lambda config: _chance_of_one(config.batch_size),
+        lambda config, size: _chance_of_one(size),
         lambda config: config.contexts * config.batch_size**2,
     ),
     "dino": Objective(
         dino,
-        lambda config: _chance_of_one(config.prototypes),
+        lambda config, size: _chance_of_one(config.prototypes),
         lambda config: config.batch_size * config.contexts,
         has_teacher=True,
         has_negatives=False,

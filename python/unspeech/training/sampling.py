@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.alignments import Unit
 from unspeech.kaldi.corpus import Corpus, pad_windows
 from unspeech.network.config import SPEAKER_DRAWS, Config
@@ -64,7 +65,8 @@ class ContextSampler:
     Milde and Biemann 2018, section 2.
 
     With `speakers`, a batch is made of several draws of each of some speakers, and negative pairs
-    join draws of one speaker. With `units`, windows are consecutive units of an alignment.
+    join draws of one speaker; speakers of one utterance are left out. With `units`, windows are
+    consecutive units of an alignment.
 
     Attributes:
         group_count: how many groups there are that draws can be of, see `Batch`.
@@ -81,6 +83,8 @@ class ContextSampler:
             contexts are windows from anywhere in the utterances of the target's group, from
             others than its own where there are any, and no group is drawn twice for a batch where
             there are enough.
+    Raises:
+        UnspeechError: when no speaker has two of the utterances.
     """
 
     def __init__(
@@ -96,9 +100,17 @@ class ContextSampler:
         self._corpus, self._indices, self._config, self._stream = corpus, indices, config, stream
         self._lengths = corpus.lengths
         self._units = units
-        self._speakers = _by_name(indices, speakers)
+        # Negative pairs join two utterances of a speaker.
+        self._speakers = [own for own in _by_name(indices, speakers) if len(own) > 1]
+        if speakers is not None and not self._speakers:
+            raise UnspeechError(
+                f"{config.spk2utt}: no speaker has two usable utterances, for negative pairs: use "
+                "more speech, or another heldout_fraction"
+            )
         self._groups = _by_name(indices, groups)
-        self.group_count = len(self._groups) or len(indices)
+        self.group_count = (
+            len(self._groups) or sum(len(own) for own in self._speakers) or len(indices)
+        )
 
     def batch(self, step: int, size: int | None = None) -> Batch:
         """The windows of one step; the same for the same seed, stream and step."""
@@ -119,7 +131,7 @@ class ContextSampler:
             return self._indices[choose(rng, len(self._indices), size)]
         chosen = choose(rng, len(self._speakers), size // SPEAKER_DRAWS)
         speakers = [self._speakers[i] for i in chosen]
-        return np.concatenate([own[choose(rng, len(own), SPEAKER_DRAWS)] for own in speakers])
+        return np.concatenate([_in_turn(rng, own, SPEAKER_DRAWS) for own in speakers])
 
     def _draw_negatives(self, rng: np.random.Generator, groups: np.ndarray) -> np.ndarray:
         config, size = self._config, len(groups)
@@ -222,6 +234,13 @@ def choose(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
     return rng.choice(count, size, replace=size > count)
 
 
+def _in_turn(rng: np.random.Generator, own: np.ndarray, size: int) -> np.ndarray:
+    """`size` of them at random, each as often as the others where there are not enough."""
+    if size > len(own):
+        return np.resize(rng.permutation(own), size)
+    return own[choose(rng, len(own), size)]
+
+
 def first_batch(config: Config, corpus: Corpus, recordings: list[str], groupings: tuple) -> Batch:
     """The windows of the first training step.
 
@@ -230,5 +249,5 @@ def first_batch(config: Config, corpus: Corpus, recordings: list[str], groupings
         groupings: of `groupings_of`.
     """
     usable = usable_utterances(corpus, config, *groupings)
-    train, _ = split_heldout(usable, recordings, config)
+    train, _ = split_heldout(usable, recordings, config, groupings[0])
     return ContextSampler(corpus, train, config, TRAIN_STREAM, *groupings).batch(1)

@@ -27,7 +27,7 @@ from unspeech.training.objectives import OBJECTIVES
 from unspeech.training.pipeline import dataset
 from unspeech.training.sampling import HELDOUT_STREAM, TRAIN_STREAM, Batch, ContextSampler
 
-WARMUP = 0.05  # fraction of the steps in which a cosine schedule rises
+WARMUP = 0.05  # fraction of training in which a cosine schedule rises
 LEAST_RATE = 0.01  # where it ends, as a fraction of learn_rate
 HELDOUT_TARGETS = 256  # targets that the held-out loss is computed on, the same at each report
 
@@ -72,7 +72,7 @@ class Trainer:
             )
         usable = usable_utterances(corpus, config, speakers, units, groups)
         self.unused = np.flatnonzero(~usable)
-        train, heldout = split_heldout(usable, recordings, config)
+        train, heldout = split_heldout(usable, recordings, config, speakers)
         self.train_count = len(train)
         self.heldout_count = 0 if heldout is train else len(heldout)
         self.sampler = ContextSampler(corpus, train, config, TRAIN_STREAM, speakers, units, groups)
@@ -141,9 +141,11 @@ class Trainer:
         log = TrainLog(self.directory, int(self.step)) if self.replicas.is_chief else None
         limit = np.inf if max_minutes is None else 60 * max_minutes
         config = self.config
-        chance_accuracy, chance_loss = self.objective.chance(config)
+        chance = self.objective.chance(config, config.batch_size)
+        # Fewer draws are easier to tell apart.
+        heldout_chance = self.objective.chance(config, len(self.heldout_batches[0].targets))
         sums = np.zeros(2)
-        waited, steps, began = 0.0, 0, time.monotonic()
+        waited, steps, took, began = 0.0, 0, 0.0, time.monotonic()
         batches = iter(dataset(self.sampler, config, int(self.step) + 1))
         progress = tqdm(
             total=config.num_steps,
@@ -157,8 +159,8 @@ class Trainer:
             waited += time.monotonic() - before
             step = int(self.step.assign_add(1))
             seed = tf.constant([config.seed, step], tf.int32)
-            done = max(step / config.num_steps, float(self.seconds) / limit)
-            self.network.optimizer.learning_rate.assign(learn_rate(config, step, done))
+            done = max(step / config.num_steps, (float(self.seconds) + took) / limit)
+            self.network.optimizer.learning_rate.assign(learn_rate(config, done))
             sums += [float(x) for x in self.network.train_step(windows, negatives, groups, seed)]
             steps += 1
             progress.update()
@@ -192,17 +194,19 @@ class Trainer:
                         seconds=round(float(self.seconds), 3),
                         loss=sums[0] / steps,
                         accuracy=sums[1] / steps,
-                        majority_accuracy=chance_accuracy,
-                        chance_loss=chance_loss,
+                        majority_accuracy=chance[0],
+                        chance_loss=chance[1],
                         heldout_loss=heldout_loss,
                         heldout_accuracy=heldout_accuracy,
+                        heldout_majority_accuracy=heldout_chance[0],
+                        heldout_chance_loss=heldout_chance[1],
                         best=best,
                         step_time=took / steps,
                         input_wait=waited / took,
                         pairs_per_second=self.objective.pairs(config) * steps / took,
                     )
                     save_checkpoint(checkpoints, step)
-                sums, waited, steps, began = np.zeros(2), 0.0, 0, time.monotonic()
+                sums, waited, steps, took, began = np.zeros(2), 0.0, 0, 0.0, time.monotonic()
         progress.close()
         if log:
             self._take_best()
@@ -224,16 +228,15 @@ def normalization_sample(corpus: Corpus, indices: np.ndarray, seed: int) -> np.n
     return np.concatenate([corpus.features(i) for i in np.sort(chosen)])
 
 
-def learn_rate(config: Config, step: int, done: float) -> float:
+def learn_rate(config: Config, done: float) -> float:
     """Step size at a step.
 
     Args:
-        step: from 1.
-        done: fraction of training that is over, by steps or by time, whichever is more.
+        done: fraction of training that is over then, by steps or by time, whichever is more.
     """
     if config.learn_rate_schedule == "constant":
         return config.learn_rate
-    rise = min(1.0, step / (WARMUP * config.num_steps))
+    rise = min(1.0, done / WARMUP)
     fall = 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
     return config.learn_rate * rise * (LEAST_RATE + (1 - LEAST_RATE) * fall)
 
