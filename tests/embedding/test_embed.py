@@ -88,6 +88,20 @@ def test_utterances_program_tells_made_up_speakers_apart(tiny_model, tiny_data, 
     assert cosine[same & off_diagonal].mean() > cosine[~same].mean() + 0.1
 
 
+def test_a_vector_is_the_mean_over_windows_that_overlap_by_half(tiny_model, tmp_path):
+    model, length = load_model(tiny_model), 16
+    features = {f"u{n}": noise(n, seed=n) for n in (12, 16, 30, 63)}
+    data = write_features(tmp_path / "data", features)
+    options = ["--feats", data / "feats.scp", "--model", tiny_model]
+    call("embed", "utterances", *options, "--ark", tmp_path / "embedding.ark")
+    vectors = kaldiio.load_scp(str(tmp_path / "embedding.scp"))
+    for name, frames in features.items():
+        whole = np.resize(frames, (max(length, len(frames)), 40))  # a short one is repeated
+        windows = [whole[i : i + length] for i in range(0, len(whole) - length + 1, length // 2)]
+        embedded = model.embed_targets(np.stack(windows)).numpy()
+        assert_close(vectors[name], unit_mean(embedded))
+
+
 def test_unit_mean():
     np.testing.assert_allclose(unit_mean(np.array([[3.0, 0], [3, 8]])), [0.6, 0.8])
 

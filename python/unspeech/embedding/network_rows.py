@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,11 @@ class NetworkRows:
             for pooled in NetworkValues(self._model).pooled(utterances, lambda name: False):
                 yield pooled.utterance, unit_length(self._head(pooled.values))
             return
-        for name, rows in self.rows(utterances, {}):
+        options = self._options
+        if not options.rows_as_original:
+            # Copies of the last row, for a row a period, would count its window several times.
+            options = replace(options, genfeat_interpolate_outputlength_padding=False)
+        for name, rows in Embedder(self._model, options, self._scale).rows(utterances):
             yield name, unit_mean(rows)
 
     def online(self) -> OnlineEmbedder:
