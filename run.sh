@@ -143,7 +143,8 @@ fi
 if wanted 8; then
   report=$dir/report.html
   if $overwrite || [ ! -e "$report" ] || [ "$dir/log/stages.jsonl" -nt "$report" ]; then
-    tied python3 -m unspeech.report --dir "$dir" --out "$report"
+    tied python3 -m unspeech.report --dir "$dir" --out "$report" \
+      --corpora "${names[@]}" "$train_data" ${train_set:+"$train_set"}
   fi
   echo "$report"
 fi

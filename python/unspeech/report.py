@@ -19,8 +19,11 @@ def main() -> None:
     )
     parser.add_argument("--dir", required=True, type=Path, help="directory of a run")
     parser.add_argument("--out", required=True, type=Path, help="the page, .html")
+    parser.add_argument(
+        "--corpora", nargs="+", help="those of the run; default: all that the directory has"
+    )
     options = parser.parse_args()
-    page = render(options.dir)
+    page = render(options.dir, options.corpora)
     with atomic_write(options.out) as file:
         file.write(page)
     print(f"The report is in {options.out}")

@@ -94,6 +94,16 @@ def whole_run(tmp_path_factory):
     return run
 
 
+def test_corpora_of_an_earlier_run_are_left_out(whole_run, tmp_path):
+    call("report", "--dir", whole_run, "--out", tmp_path / "all.html")
+    call("report", "--dir", whole_run, "--out", tmp_path / "some.html", "--corpora", "talks")
+    whole, part = (text_of((tmp_path / f"{name}.html").read_text()) for name in ("all", "some"))
+    for words in ("cluster digits", "evaluate digits", "digits"):
+        assert words in whole
+        assert words not in part
+    assert "train.sh --seed 1" in part
+
+
 def test_a_whole_run_is_told_in_words_and_figures(whole_run):
     page = report(whole_run)
     text = text_of(page)

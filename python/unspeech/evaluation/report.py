@@ -205,9 +205,13 @@ def duration(seconds: float) -> str:
     return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def render(run: Path) -> str:
+def render(run: Path, corpora: list[str] | None = None) -> str:
     """The page of a run directory.
 
+    Args:
+        run: the directory.
+        corpora: names of the corpora that are told of, since an earlier run there may have had
+            others; None: all.
     Raises:
         UnspeechError: when the directory holds nothing of a run, or a file of it cannot be read.
     """
@@ -220,6 +224,9 @@ def render(run: Path) -> str:
     corpus = plain if (run / "data" / plain).is_dir() else trained
     names = {path.parent.name for path in run.glob("eval/*/scores.json")}
     names |= {path.parent.name for path in run.glob("clusters/*/clusters.json")}
+    if corpora:
+        names &= set(corpora)
+        stages = [s for s in stages if s["name"].partition(" ")[2] in ("", *corpora)]
     if not (stages or log or names):
         raise UnspeechError(f"{run}: holds no run: no stage log, training log, clusters or scores")
     results = [
