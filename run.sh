@@ -22,7 +22,7 @@ eval_corpus=       # labelled corpora to score on, separated by commas; DIR:3 jo
                    # of a speaker (spoken digits, say) into some of about 3 seconds
 speed_perturb=false    # train on copies of the corpus at 0.9 and 1.1 times its speed, too
 config=            # settings of the model and of training; default: conf/statistics.yaml, in a
-                   # recipe conf/unspeech_64.yaml
+                   # recipe conf/recogniser.yaml
 max_minutes=       # upper bound of the time that training takes [number > 0]
 num_steps=         # training length in steps; default: the config's [integer >= 1]
 num_gpus=1         # GPUs of a training job, if it has any [integer 1 to 99]

@@ -32,12 +32,14 @@ ivectors_of() {
   if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
-# Options of extract.sh for a corpus, a line each. In a recipe rows are those that helped its networks
-# (docs/ivectors.md), as of Kaldi's i-vectors: of all that the speaker has said so far, in training
+# Options of extract.sh for a corpus, a line each. In a recipe rows are those that helped networks
+# most (docs/wer.md), as of Kaldi's i-vectors: of all that the speaker has said so far, in training
 # speech of every two utterances anew.
 rows_of() {
   [ -n "$recipe" ] || return 0
   printf '%s\n' --average running
+  [ "$(setting_of embedding_transformation "$config")" != Statistics ] ||
+    printf '%s\n' --causal true --feature-means true
   [ "$1" != "$train_data" ] || printf '%s\n' --utts-per-spk-max 2
 }
 

@@ -22,7 +22,7 @@ if [ -n "$recipe" ]; then
   [ -z "$dir" ] || dir=$(realpath -m "$dir")
   cd "$recipe" || exit    # paths in a recipe's files are relative to it
 
-  config=${config:-$UNSPEECH_ROOT/conf/unspeech_64.yaml}
+  config=${config:-$UNSPEECH_ROOT/conf/recogniser.yaml}
   dir=${dir:-exp/nnet3_unspeech}
   corpus=data/${train_set}_sp
   if $speed_perturb || [ ! -e "$corpus/wav.scp" ]; then

@@ -14,6 +14,8 @@ cmd=run_local.py   # how jobs are run; see cmd.sh
 use_gpu=false      # ask for a GPU for each job
 period=10          # frames from one row to the next [integer >= 1]
 causal=false       # make row t only of frames up to t * period, as in online decoding
+feature_means=false    # put the mean of each channel of the features before the embedding, for
+                   # recognisers whose features keep their mean; for models without a network
 normalize_rows=false   # zero mean and unit variance of each dimension over the training speech
 average=none       # running: mean of the speaker's rows so far; utterance, speaker: mean of all rows
                    # [none|running|utterance|speaker]
@@ -34,6 +36,7 @@ feats=$(inputs_of "$data" "$model/config.yaml")
 inputs=("$feats" "$model/final.ie.id")
 split_words rows "$embed_opts"
 ! $causal || rows+=(--causal true)
+! $feature_means || rows+=(--feature-means true)
 ! $compress || rows+=(--output-feat-format kaldi_compressed)
 if $normalize_rows; then
   ! grep -q '^embedding_transformation: *Statistics' "$model/config.yaml" ||

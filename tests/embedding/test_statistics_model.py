@@ -106,6 +106,25 @@ def test_rows_are_those_of_their_frames(model, speech, average, causal, settings
 
 
 @pytest.mark.parametrize(("average", "causal"), CASES)
+def test_means_of_the_features_before_the_embedding(model, speech, average, causal):
+    settings = {"average": average, "causal": causal, "prior_frames": 0}
+    plain, found = (
+        rows_of(model, speech, SPK2UTT, feature_means=means, **settings) for means in (False, True)
+    )
+    corpus = model.head.prior[2:42]
+    for name, rows in found.items():
+        np.testing.assert_array_equal(rows[:, 40:], plain[name])
+        if average == "utterance":
+            expected = np.tile(speech[name].mean(axis=0) - corpus, (len(rows), 1))
+            np.testing.assert_allclose(rows[:, :40], expected, atol=1e-4)
+    name = next(iter(found))
+    if average == "running" and causal:
+        np.testing.assert_allclose(found[name][0, :40], speech[name][0] - corpus, atol=1e-4)
+    held = rows_of(model, {"u": speech[name][:1]}, {}, feature_means=True, causal=True)["u"]
+    assert np.abs(held[0, :40]).max() < np.abs(speech[name][0] - corpus).max() / 50  # the prior
+
+
+@pytest.mark.parametrize(("average", "causal"), CASES)
 def test_a_row_a_period_whatever_the_length(model, average, causal):
     whole = np.concatenate(list(voices(1, 3).values()))
     speech = {f"u-{n}": whole[:n] for n in range(1, 201)}
@@ -158,6 +177,7 @@ def test_what_is_remembered_of_a_speaker(model, speech):
     {"average": "running", "max_remembered_frames": 40, "prior_frames": 3},
     {"average": "none", "genfeat_stride": 1, "prior_frames": 0},
     {"average": "running", "genfeat_stride": 77},
+    {"average": "running", "feature_means": True},
 ])  # fmt: skip
 @pytest.mark.parametrize("block", [1, 9, 10, 64, 1000, "random"])
 def test_streamed_rows_are_the_offline_ones(model, speech, settings, block):

@@ -37,6 +37,8 @@ class NetworkRows:
     """
 
     def __init__(self, directory: str | Path, options: RowOptions) -> None:
+        if options.feature_means:
+            raise UnspeechError("feature_means is for models without a network")
         self._directory, self._options = Path(directory), options
         self._model = load_model(directory)
         self._head = read_head(self._directory) if self._model.config.solve_head else None

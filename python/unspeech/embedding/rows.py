@@ -44,6 +44,10 @@ class RowOptions:
         100, "models without a network: so many average frames of the corpus are added to what is "
         "heard, so that rows are near zero at first", "[0, inf)"
     )  # fmt: skip
+    feature_means: bool = setting(
+        False, "models without a network: put the mean of each channel of the features, over the "
+        "frames of the row, before the embedding: for recognisers whose features keep their mean"
+    )  # fmt: skip
     kaldi_normalize_to_input_length: bool = setting(
         False, "fill the windows that run over the end with the last frame"
     )
@@ -86,6 +90,7 @@ _NOT_CAUSAL = (
 )
 _OTHER_ROWS = (
     "normalize_rows",
+    "feature_means",
     "genfeat_combine_contexts",
     "genfeat_combine_fbank",
     "genfeat_boost",

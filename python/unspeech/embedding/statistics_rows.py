@@ -9,7 +9,9 @@ from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.rows import RowOptions, by_speaker, check_row_options
 from unspeech.embedding.statistics import StatisticsModel
 
-_ROW_OPTIONS = {"genfeat_stride", "causal", "average", "max_remembered_frames", "prior_frames"}
+_ROW_OPTIONS = {
+    "genfeat_stride", "causal", "average", "max_remembered_frames", "prior_frames", "feature_means",
+}  # fmt: skip
 
 
 class StatisticsRows:
@@ -19,7 +21,11 @@ class StatisticsRows:
     begins there (the last whole one where that would run over the end), or ends with it when
     `causal`; `running`, all frames of the speaker up to the end of that window; `utterance` and
     `speaker`, all of it. Sums over `prior_frames` average frames of the corpus are added, so that
-    rows stay near zero while little has been heard.
+    rows stay near zero while little has been heard. With `feature_means`, the mean of each channel,
+    less that of the corpus, is before the embedding.
+
+    Attributes:
+        dim: of a row.
 
     Args:
         model: statistics and head.
@@ -40,6 +46,7 @@ class StatisticsRows:
         self._pooling = model.values.pooling
         self._length = model.config.window_length
         self.prior = options.prior_frames * model.head.prior
+        self.dim = model.dim + options.feature_means * self._pooling.dim
 
     def rows(
         self, utterances: Iterable[tuple[str, np.ndarray]], spk2utt: Mapping[str, str]
@@ -82,7 +89,12 @@ class StatisticsRows:
 
     def embed(self, sums: np.ndarray) -> np.ndarray:
         """(…, sums_width) sums to (…, dim) float32 rows."""
-        return self._model.head(self._pooling.values(sums + self.prior))
+        sums = sums + self.prior
+        rows = self._model.head(self._pooling.values(sums))
+        if not self.options.feature_means:
+            return rows
+        means = self._pooling.means(sums) - self._pooling.means(self._model.head.prior)
+        return np.concatenate([means.astype(np.float32), rows], axis=-1)
 
     def _own(self, features: np.ndarray) -> np.ndarray:
         rows, all_sums = self._row_sums(features)
@@ -148,7 +160,8 @@ class OnlineStatistics:
     def __init__(self, model: StatisticsModel, options: RowOptions) -> None:
         if not options.causal or options.average not in ("none", "running"):
             raise UnspeechError("online rows are causal, with average none or running")
-        self._rows, self._options, self.dim = StatisticsRows(model, options), options, model.dim
+        self._rows, self._options = StatisticsRows(model, options), options
+        self.dim = self._rows.dim
         self._pooling, self._length = model.values.pooling, model.config.window_length
         self.new_speaker()
 

@@ -101,12 +101,16 @@ class StatisticsPooling:
                 out[which, place:] = squares[:, self._pairs[0], self._pairs[1]]
         return out
 
+    def means(self, sums: np.ndarray) -> np.ndarray:
+        """(…, sums_width) to (…, dim) float64 mean of each channel."""
+        return sums[..., 2 : 2 + self.dim] / np.maximum(sums[..., :1], 1e-9)
+
     def values(self, sums: np.ndarray) -> np.ndarray:
         """Pool: (…, sums_width) to (…, width) float64."""
         dim = self.dim
         counts = np.maximum(sums[..., :1], 1e-9)
         changes = np.maximum(sums[..., 1:2], 1.0)
-        mean = sums[..., 2 : 2 + dim] / counts
+        mean = self.means(sums)
         parts = []
         if "mean" in self.names:
             parts.append(mean)
