@@ -81,8 +81,10 @@ fi
 
 # A model of the training speech; no labels are read.
 if wanted 2 && [ -z "$model" ]; then
+  train_on=$gpu_cmd
+  ! without_network "$config" || train_on=$cmd    # needs no GPU
   run_step 2 train "$dir/model/final.ie.id" \
-    train.sh --nj "$nj" --cmd "$gpu_cmd" --num-gpus "$num_gpus" --num-workers "$num_workers" \
+    train.sh --nj "$nj" --cmd "$train_on" --num-gpus "$num_gpus" --num-workers "$num_workers" \
     --config "${config#"$PWD/"}" --seed "$seed" \
     ${num_steps:+--num-steps "$num_steps"} ${max_minutes:+--max-minutes "$max_minutes"} \
     "$dir/data/$train_data" "$dir/model"

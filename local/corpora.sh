@@ -38,7 +38,7 @@ ivectors_of() {
 rows_of() {
   [ -n "$recipe" ] || return 0
   printf '%s\n' --average running
-  [ "$(setting_of embedding_transformation "$config")" != Statistics ] ||
+  ! without_network "$config" ||
     printf '%s\n' --causal true --feature-means true
   [ "$1" != "$train_data" ] || printf '%s\n' --utts-per-spk-max 2
 }

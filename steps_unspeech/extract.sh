@@ -39,7 +39,7 @@ split_words rows "$embed_opts"
 ! $feature_means || rows+=(--feature-means true)
 ! $compress || rows+=(--output-feat-format kaldi_compressed)
 if $normalize_rows; then
-  ! grep -q '^embedding_transformation: *Statistics' "$model/config.yaml" ||
+  ! without_network "$model/config.yaml" ||
     die "$model: --normalize-rows is for networks; the head has normalised these rows already"
   statistics=$model/row_statistics.yaml
   [ -s "$statistics" ] || die "$statistics: no such file; make it with" \

@@ -104,6 +104,11 @@ setting_of() {
   echo "$value"
 }
 
+# without_network <config.yaml>: whether a model of these settings has no network.
+without_network() {
+  [ "$(setting_of embedding_transformation "$1")" = Statistics ]
+}
+
 # inputs_of <data> <config.yaml> [<options>]: the file that lists what a model of these settings
 # takes: features, or with end_to_end the audio of a data directory. Options count over the file.
 inputs_of() {
