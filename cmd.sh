@@ -1,12 +1,11 @@
-# How jobs are run; sourced by run.sh after path.sh. Edit it for your site. Or set UNSPEECH_QUEUE in
-# the environment, or else train_cmd and gpu_cmd, or give run.sh --cmd and --gpu-cmd.
+# How jobs are run; sourced by run.sh after path.sh. Edit it for your site. Or set train_cmd and
+# gpu_cmd in the environment, or give run.sh --cmd and --gpu-cmd.
 # shellcheck shell=bash
 
 # local   on this machine
 # slurm   by Slurm's sbatch; conf/slurm.conf says how to ask for memory and GPUs
 # sge     by Grid Engine's qsub, which needs Kaldi's queue.pl; see conf/queue.conf
 unspeech_queue=${UNSPEECH_QUEUE:-local}
-[ -z "${UNSPEECH_QUEUE:-}" ] || unset train_cmd gpu_cmd    # a recipe's cmd.sh may have set them
 
 # Kaldi's script where there is one, else ours in steps_unspeech/lib. `--mem` is that of a job.
 case $unspeech_queue in
