@@ -30,7 +30,8 @@ if [ ! -e .RESULTS.md.made_from ] && [ ! -e .RESULTS.md.making_from ]; then
   done
 fi
 begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
-  sizes="$(cat "${all_sizes[@]}" "$here"/conf/*.conf | md5sum)" +networks="$networks" +systems="$(md5sum < "$systems")"
+  sizes="$(cat "${all_sizes[@]}" "$here"/conf/*.conf | md5sum)" +networks="$networks" \
+  +systems="$(md5sum < "$systems")"
 ! $overwrite || rm -rf data exp log
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
