@@ -46,6 +46,7 @@ class StatisticsRows:
         self._pooling = model.values.pooling
         self._length = model.config.window_length
         self.prior = options.prior_frames * model.head.prior
+        self._corpus_means = self._pooling.means(model.head.prior)
         self.dim = model.dim + options.feature_means * self._pooling.dim
 
     def rows(
@@ -93,7 +94,7 @@ class StatisticsRows:
         rows = self._model.head(self._pooling.values(sums))
         if not self.options.feature_means:
             return rows
-        means = self._pooling.means(sums) - self._pooling.means(self._model.head.prior)
+        means = self._pooling.means(sums) - self._corpus_means
         return np.concatenate([means.astype(np.float32), rows], axis=-1)
 
     def _own(self, features: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 
 from unspeech.cli.errors import UnspeechError
@@ -10,6 +9,7 @@ from unspeech.files.settings import read_yaml, write_yaml
 from unspeech.kaldi.corpus import Corpus
 from unspeech.network.config import Config
 from unspeech.network.config_files import make_config, write_config
+from unspeech.training.reports import report_of
 
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
 
@@ -38,10 +38,11 @@ def claim_directory(
             for name in new
             if name not in REPEATABLE and old[name] != new[name]
         ]
-        if read_yaml(data_path).get("md5") != trained_on["md5"]:
+        before = read_yaml(data_path)
+        if before.get("md5") != trained_on["md5"]:
             differing.append("the training utterances differ")
-        of = read_yaml(data_path).get("groupings", trained_on["groupings"])  # older models lack it
-        if of != trained_on["groupings"]:
+        now = trained_on["groupings"]
+        if before.get("groupings", now) != now:  # older models lack it
             differing.append("their recordings, speakers, units or initial model differ")
         if differing:
             raise UnspeechError(
@@ -66,15 +67,10 @@ def claim_directory(
 
 def _trained(directory: Path) -> tuple[int, float]:
     """Steps and minutes that a model directory's training has taken so far, by its log."""
-    steps, seconds = 0, 0.0
     path = directory / "train_log.jsonl"
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            report = json.loads(line)
-            steps, seconds = int(report["step"]), float(report["seconds"])
-        except (ValueError, KeyError, TypeError, RecursionError):  # half a line, from a kill
-            continue
-    return steps, seconds / 60
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    last = [report for report in map(report_of, lines) if report][-1:]
+    return (int(last[0]["step"]), float(last[0]["seconds"]) / 60) if last else (0, 0.0)
 
 
 def describe_data(

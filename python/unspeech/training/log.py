@@ -10,6 +10,7 @@ from tqdm import tqdm
 from unspeech.files.atomic import atomic_write
 from unspeech.files.text import read_lines
 from unspeech.network.backend import tf
+from unspeech.training.reports import report_of
 
 
 class TrainLog:
@@ -24,9 +25,9 @@ class TrainLog:
         self.directory = directory
         self.path = directory / "train_log.jsonl"
         text = self.path.read_text(errors="replace") if self.path.exists() else ""
-        steps = {line: _step_of(line) for line in text.split("\n") if line}
-        kept = [line for line, own in steps.items() if own <= step]
-        if np.isnan(list(steps.values())).any():
+        reports = {line: report_of(line) for line in text.split("\n") if line}
+        kept = [line for line, own in reports.items() if own and float(own["step"]) <= step]
+        if None in reports.values():
             print(f"WARNING: {self.path}: left out what is no report, as a kill leaves it")
         with atomic_write(self.path) as file:
             file.writelines(line + "\n" for line in kept)
@@ -74,15 +75,3 @@ def summary(directory: Path) -> list[str]:
         f"{best.get('heldout_majority_accuracy', best['majority_accuracy']):.4f}"
         for best in kept
     ]
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # half a line, from a kill, or damaged
-        return np.nan
