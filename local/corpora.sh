@@ -32,9 +32,9 @@ ivectors_of() {
   if [ -n "$recipe" ]; then echo "$dir/ivectors_$1_hires"; else echo "$dir/ivectors/$1"; fi
 }
 
-# Options of extract.sh for a corpus, a line each. In a recipe rows are those that helped networks
-# most (docs/wer.md), as of Kaldi's i-vectors: of all that the speaker has said so far, in training
-# speech of every two utterances anew.
+# Options of extract.sh for a corpus, a line each. In a recipe rows are those that gained in place of
+# Kaldi's i-vectors (docs/wer.md), and made as these are: of all that the speaker has said so far, in
+# training speech of every two utterances anew.
 rows_of() {
   [ -n "$recipe" ] || return 0
   printf '%s\n' --average running
