@@ -64,12 +64,13 @@ require_files() {
   done
 }
 
-# add_existing <array> <file> ...: append those of the files that are there.
+# add_existing <array> <file> ...: append those of the files that are there; a link to nothing is,
+# and is refused where it is read.
 add_existing() {
   local -n unspeech_files=$1
   local unspeech_file
   for unspeech_file in "${@:2}"; do
-    [ ! -e "$unspeech_file" ] || unspeech_files+=("$unspeech_file")
+    [[ ! -e $unspeech_file && ! -L $unspeech_file ]] || unspeech_files+=("$unspeech_file")
   done
 }
 

@@ -65,12 +65,25 @@ def test_paths_and_pipes_give_the_same_samples(tmp_path, monkeypatch):
         np.testing.assert_allclose(own, wave, atol=1e-4, err_msg=name)
 
 
-def test_a_file_in_the_data_directory_comes_before_one_here(tmp_path, monkeypatch):
+def test_a_name_of_two_files_is_refused(tmp_path, monkeypatch):
+    """Kaldi would take the one here; corpora name what is beside their tables."""
     monkeypatch.chdir(tmp_path)
     data = data_dir(tmp_path / "data", u="a.wav")
-    Path("a.wav").write_bytes(wav_bytes(sound(1), RATE))
     (data / "a.wav").write_bytes(wav_bytes(sound(2), RATE))
     assert len(read(data)["u"]) == 2 * RATE
+    Path("a.wav").write_bytes(wav_bytes(sound(1), RATE))
+    assert f"a.wav could be {tmp_path}/a.wav or {data}/a.wav" in str(read(data)["u"])
+    (data / "a.wav").unlink()
+    assert len(read(data)["u"]) == RATE
+
+
+def test_segments_are_rounded_as_in_kaldi(tmp_path):
+    """1.005 times 16000 is 16079.999… as a float."""
+    (tmp_path / "r.wav").write_bytes(wav_bytes(sound(3), RATE))
+    data = data_dir(tmp_path, r="r.wav")
+    write_table(data / "segments", {"a": "r 0 1.005", "b": "r 1.005 2.01"})
+    assert {u: len(samples) for u, samples in read(data).items()} == {"a": 16080, "b": 16080}
+    assert DataAudio(data, RATE).excerpt("b")[0].shape == (16080,)
 
 
 def test_segments_are_cut_and_each_recording_is_decoded_once(tmp_path):

@@ -248,6 +248,49 @@ def test_bad_corpora(corpus, tmp_path):
     assert f"{corpus}/feats.scp: utterance 'a-1': gone.ark: no such file" in message()
 
 
+@pytest.mark.parametrize("name", ["utt2spk", "text", "segments", "feats.scp", "wav.scp"])
+def test_a_table_that_is_a_link_to_nothing_is_not_taken_for_none(name, corpus, tmp_path):
+    (corpus / name).unlink(missing_ok=True)
+    (corpus / name).symlink_to("/moved/away")
+    said = call_fails("corpus", "--out", tmp_path / "out", corpus)
+    assert f"{corpus}/{name}: a link to nothing" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_speakers_of_spk2utt_alone_are_not_lost(corpus, tmp_path):
+    (corpus / "utt2spk").rename(corpus / "spk2utt")
+    said = call_fails("corpus", "--out", tmp_path / "out", corpus)
+    assert f"{corpus}/utt2spk: no such file, but there is spk2utt" in said
+
+
+def test_segments_stay_where_there_is_no_audio(corpus, tmp_path):
+    """They say which utterances are of one recording."""
+    (corpus / "wav.scp").unlink()
+    write_features(corpus, {name: np.ones((5, 40), np.float32) for name in ("a-1", "a-2", "b-1")})
+    write_table(corpus / "segments", {"a-1": "r 0 1", "a-2": "r 1 2", "b-1": "s 0 1"})
+    call("corpus", "--out", tmp_path / "out", corpus)
+    assert read_table(tmp_path / "out/segments") == read_table(corpus / "segments")
+
+
+def test_what_is_left_out_is_said(corpus, tmp_path, capfd):
+    both = np.random.default_rng(0).uniform(-0.3, 0.3, (2 * RATE, 2))
+    soundfile.write(corpus / "audio/b-1.wav", both, RATE)
+    (corpus / "cmvn.scp").write_text("a x.ark:2\n")
+    call("corpus", "--out", tmp_path / "whole", corpus)
+    said = capfd.readouterr().out
+    assert "Left out 1 files of the data directory: cmvn.scp\n" in said
+    assert "channels" not in said, "it is counted when it is decoded"
+    write_table(corpus / "utt2spk", {"a-1": "a", "b-2": "b"})
+    write_table(corpus / "segments", {"a-1": "a-1 0 0.3", "b-2": "b-1 0 1"})
+    call("corpus", "--out", tmp_path / "cut", corpus)
+    said = capfd.readouterr().out
+    what = "channels but the first of recordings, as nothing says which is meant,"
+    assert f"Left out 1 {what}: b-1\n" in said
+    write_table(corpus / "reco2file_and_channel", {"b-1": "b-1 B"})
+    call("corpus", "--out", tmp_path / "second", corpus)
+    assert "channels" not in capfd.readouterr().out
+
+
 def test_bad_folders(tmp_path):
     out, folder = tmp_path / "out", tmp_path / "folder"
     assert "folder: no such directory" in call_fails("corpus", "--out", out, folder)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from helpers.data import tone, write_corpus, write_two_speakers
+from helpers.data import tone, write_corpus, write_features, write_two_speakers
 from helpers.models import TINY
 from helpers.programs import call, call_fails
 from helpers.shell import STEPS, copy_checkout, run
@@ -102,7 +102,8 @@ def test_pitch_and_length_follow_the_speed(tmp_path, monkeypatch):
         data / "wav.scp",
         read_table(data / "wav.scp") | {"s1-a": "with space.wav", "s3-c": "s3-c.flac"},
     )
-    (data / "utt2spk").unlink()
+    for name in ("utt2spk", "spk2utt"):
+        (data / name).unlink()
     call("perturb", "--out", tmp_path / "new", data)
     audio = dict(DataAudio(tmp_path / "new", RATE).read())
     assert len(audio) == 9
@@ -139,6 +140,22 @@ def test_what_more_a_pipe_asks_of_sox_is_left_to_it(tmp_path, monkeypatch):
         write_table(data / "wav.scp", {"s1-a": "s1-a.wav", "s2-b": pipe})
         audio = dict(DataAudio(data, RATE).read())
         np.testing.assert_array_equal(audio["s2-b"], audio["s1-a"], err_msg=pipe)
+
+
+def test_utterances_without_features_have_copies_too(tmp_path):
+    data = write_two_speakers(tmp_path / "data", segments=False)
+    write_features(tmp_path / "some", {"s1-a": np.ones((5, 40), np.float32)})
+    (tmp_path / "some/feats.scp").rename(data / "feats.scp")
+    call("perturb", "--out", tmp_path / "new", data)
+    assert len(read_table(tmp_path / "new/utt2spk")) == 6
+
+
+def test_damaged_durations(tmp_path):
+    data = write_two_speakers(tmp_path / "data", segments=False)
+    for value in ("one", "nan", "-1"):
+        write_table(data / "utt2dur", {"s1-a": "2.0", "s2-b": value})
+        message = call_fails("perturb", "--out", tmp_path / "new", data)
+        assert message.endswith(f"utt2dur: 's2-b': '{value}' is no time in seconds")
 
 
 def test_audio_is_needed(tmp_path):

@@ -108,11 +108,14 @@ def cross_entropy(logits, states):
     return tf.reduce_sum(losses * known), tf.reduce_sum(known), tf.reduce_sum(right * known)
 
 
-def train_and_test(train: Chunks, test: Chunks, seed: int, epochs: int, channels: int):
+def train_and_test(
+    train: Chunks, test: Chunks, seed: int, epochs: int, channels: int, noise: float
+):
     """Cross-entropy and rate of right frames on `test`."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     matrix, mean = (tf.constant(part) for part in feature_transform(train))
+    noises = tf.constant(noise * train.rows.std(axis=0))
     model = network(train, int(max(train.states.max(), test.states.max())) + 1, channels)
     steps = epochs * (len(train.frames) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -127,6 +130,7 @@ def train_and_test(train: Chunks, test: Chunks, seed: int, epochs: int, channels
 
     @tf.function(reduce_retracing=True)
     def step(frames, rows, states):
+        rows += noises * tf.random.normal(tf.shape(rows))
         with tf.GradientTape() as tape:
             total, count, _ = cross_entropy(logits_of(frames, rows, True), states)
             loss = total / count
@@ -213,6 +217,7 @@ def main() -> None:
     add("--seed", type=int, default=1, help="of weights and order (1)")
     add("--epochs", type=int, default=2, help="passes over the training speakers (2)")
     add("--channels", type=int, default=96, help="of each layer (96)")
+    add("--noise", type=float, default=0.0, help="added to rows in training, in deviations (0)")
     add("kinds", nargs="+", help="see above")
     options = parser.parse_args()
 
@@ -226,7 +231,8 @@ def main() -> None:
         mean = mean or "kept"
         own, other = read_rows(places, name.partition(":")[2])
         train, test = corpus.chunks(False, mean, own), corpus.chunks(True, mean, other)
-        scores = train_and_test(train, test, options.seed, options.epochs, options.channels)
+        how = (options.epochs, options.channels, options.noise)
+        scores = train_and_test(train, test, options.seed, *how)
         cells = [name, mean, train.rows.shape[1], f"{scores[0]:.4f}", f"{scores[1]:.2f}"]
         cells.append(f"{time.monotonic() - began:.0f}")
         print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)

@@ -47,6 +47,7 @@ KINDS = {  # as Kaldi writes them, without the utterance's name
     "CM2": compressed("CM2", 12, 5, np.arange(60, dtype="<u2").tobytes()),
     "CM3": compressed("CM3", 12, 5, bytes(range(60))),
     "text matrix": text(MATRIX),
+    "text matrix that begins beside the bracket": text(MATRIX).replace(b"[\n", b"["),
     "FV": binary("FV", 9, content=VECTOR.astype("<f4").tobytes()),
     "DV": binary("DV", 9, content=VECTOR.astype("<f8").tobytes()),
     "text vector": text(VECTOR),

@@ -110,6 +110,47 @@ def test_a_header_that_was_written_to_a_pipe(size):
     assert len(decode(io.BytesIO(bytes(content)))[0]) == 3 * RATE
 
 
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "W64", "AIFF"])
+def test_a_long_recording_of_which_little_is_left(kind, data):
+    """A length of more than 2 GiB is no mark of a pipe."""
+    content, size = bytearray(coded((kind, "PCM_16"))), 2_400_000_000
+    of_data = {"WAV": ("<I", b"data", 4), "RF64": ("<Q", b"ds64", 16), "W64": ("<Q", b"data", 16)}
+    form, mark, after = of_data.get(kind, (">I", b"SSND", 4))
+    struct.pack_into(form, content, content.index(mark) + after, size)
+    of_file = {"WAV": ("<I", 4), "RF64": ("<Q", 20), "W64": ("<Q", 16), "AIFF": (">I", 4)}
+    struct.pack_into(of_file[kind][0], content, of_file[kind][1], size + 100)
+    (data / "bad.audio").write_bytes(content)
+    refuse(data, "bad.audio", "cut short")
+
+
+def pages_of(content: bytes) -> list[bytes]:
+    return [b"OggS" + page for page in content.split(b"OggS")[1:]]
+
+
+OGG_FAULTS = {
+    "a byte of a page is another": lambda p: [*p[:3], p[3][:-9] + b"\0" + p[3][-8:], *p[4:]],
+    "a page is missing": lambda p: [*p[:3], *p[4:]],
+    "two pages have changed places": lambda p: [*p[:2], p[3], p[2], *p[4:]],
+    "something else between pages": lambda p: [*p[:3], b"junk", *p[3:]],
+    "something else at the end": lambda p: [*p, b"junk"],
+    "another recording after it": lambda p: [*p, *p],
+}
+
+
+@pytest.mark.parametrize("fault", OGG_FAULTS)
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_damaged_ogg(codec, fault, data):
+    """Decoders leave out such a page without a word, so that the rest would come too early."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).standard_normal(20 * RATE)
+    soundfile.write(file, 0.1 * noise, RATE, codec, format="OGG")
+    pages = pages_of(file.getvalue())
+    assert len(pages) > 5
+    assert len(decode(io.BytesIO(b"".join(pages)))[0]) == 20 * RATE
+    (data / "bad.ogg").write_bytes(b"".join(OGG_FAULTS[fault](pages)))
+    refuse(data, "bad.ogg", "bad.ogg")
+
+
 def test_nothing_of_one_recording_is_in_another(data):
     """The part of an MP3 that is missing was filled up with what lay in memory."""
     (data / "bad.mp3").write_bytes(FAULTS["half of it is missing"](coded(FORMATS[-1])))

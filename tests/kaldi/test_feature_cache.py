@@ -62,11 +62,22 @@ def test_a_cache_serves_when_its_features_are_gone(data, tmp_path):
     assert_same(load_corpus(compressed, 40, cache), expected)
     compressed.unlink()
     assert_same(load_corpus(compressed, 40, cache), expected)
-    with pytest.raises(UnspeechError, match=r"these settings \(feat_size differ\)"):
+    with pytest.raises(UnspeechError, match=r"compressed.scp \(feat_size differ\)"):
         load_corpus(compressed, 39, cache)
     for options in ({"memmap_dir": tmp_path / "none"}, {"memmap_reuse_cache": False}):
         with pytest.raises(UnspeechError, match=r"compressed.scp: no such file"):
             load_corpus(compressed, 40, **{"memmap_dir": cache} | options)
+
+
+def test_features_that_are_not_there_are_not_those_of_another_directory(data, tmp_path):
+    source, cache = save(data / "feats", compression_method=2), tmp_path / "cache"
+    load_corpus(data, 40, cache)
+    (tmp_path / "dev").mkdir()
+    for missing in (tmp_path / "dev", tmp_path / "misspelt"):
+        with pytest.raises(UnspeechError, match=r"was made from something else.*source differ"):
+            load_corpus(missing, 40, cache)
+    source.unlink()
+    load_corpus(data, 40, cache)
 
 
 def test_an_incomplete_cache_is_made_again_and_a_damaged_one_refused(data, tmp_path):

@@ -245,7 +245,7 @@ def add_copies(tables: Tables, made: dict[str, str]) -> Tables:
 
 def make_tables(options) -> None:
     """Write the data directory of the originals and their copies, `wav.scp` last."""
-    tables, left_out = read_data_dir(options.data)
+    tables, left_out = read_data_dir(options.data, features=False)
     say_left_out(left_out)
     without = (*FEATURES, "utt2warp", "spk2warp")  # of the speech as it was
     tables = {name: table for name, table in tables.items() if name not in without}

@@ -11,14 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unspeech.audio.joining import join_utterances
-from unspeech.audio.recordings import absolute_entry, channels_of, find_file, is_pipe
+from unspeech.audio.recordings import (
+    absolute_entry,
+    channels_of,
+    find_file,
+    is_pipe,
+    parse_entry,
+)
 from unspeech.audio.utterances import read_segments
 from unspeech.cli.errors import UnspeechError
+from unspeech.files.text import is_there
 from unspeech.kaldi.archives import split_entry
 from unspeech.kaldi.data_dir import (
     OF_RECORDINGS,
     OF_SPEAKERS,
     OF_UTTERANCES,
+    UNCHANGED,
     LeftOut,
     Tables,
     new_data_dir,
@@ -47,17 +55,20 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     tables: Tables = {}
     utterances: list[str] = []
     left_out: LeftOut = {}
-    if (data / "wav.scp").exists():
+    unsaid: list[str] = []
+    if is_there(data / "wav.scp"):
         wav = read_table(data / "wav.scp")
         segments = read_segments(data, wav)
         channels: dict[str, set[int | None]] = {}
         for recording, _, _, channel in segments.values():
             channels.setdefault(recording, set()).add(channel)
-        tables["wav.scp"] = _absolute_audio(wav, data, channels)
+        tables["wav.scp"], unsaid = _absolute_audio(wav, data, channels)
         utterances = list(segments or wav)
-        if segments:
-            tables["segments"] = read_table(data / "segments")
-    if features and (data / "feats.scp").exists():
+    else:
+        segments = read_segments(data)
+    if segments:
+        tables["segments"] = read_table(data / "segments")
+    if features and is_there(data / "feats.scp"):
         feats = read_table(data / "feats.scp")
         if utterances:
             audible = set(utterances)
@@ -76,7 +87,7 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         tables["feats.scp"] = {u: _absolute_feats(u, feats[u], data) for u in utterances}
     if not utterances:
         raise UnspeechError(f"{data / 'wav.scp'}: no such file, and no feats.scp is to be read")
-    if (data / "utt2spk").exists():
+    if is_there(data / "utt2spk"):
         utt2spk = read_table(data / "utt2spk")
         known = set().union(utterances, *left_out.values())
         unknown = [utterance for utterance in utt2spk if utterance not in known]
@@ -88,6 +99,11 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
                     "for it, or remove the file if speakers are unknown"
                 )
         tables["utt2spk"] = {utterance: utt2spk[utterance] for utterance in utterances}
+    elif is_there(data / "spk2utt"):
+        raise UnspeechError(
+            f"{data / 'utt2spk'}: no such file, but there is spk2utt; make it with Kaldi's "
+            "utils/spk2utt_to_utt2spk.pl, or remove both if speakers are unknown"
+        )
     else:
         tables["utt2spk"] = {utterance: utterance for utterance in utterances}
     wanted = set(utterances)
@@ -101,11 +117,17 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
         (OF_SPEAKERS, set(tables["utt2spk"].values())),
     ):
         for name in names:
-            if (data / name).exists():
+            if is_there(data / name):
                 known = _only(read_table(data / name, empty_values=name == "text"), keys)
                 if known:
                     tables[name] = known
+    others = [name for name in NOT_COPIED if is_there(data / name)]
+    left_out["files of the data directory"] = others
+    left_out["channels but the first of recordings, as nothing says which is meant,"] = unsaid
     return tables, left_out
+
+
+NOT_COPIED = ("vad.scp", "cmvn.scp", *UNCHANGED)  # of features as they were, or of whole corpora
 
 
 def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
@@ -114,15 +136,17 @@ def _only(table: Mapping[str, str], keys: set[str]) -> dict[str, str]:
 
 def _absolute_audio(
     wav: Mapping[str, str], data: Path, of_segments: Mapping[str, set[int | None]]
-) -> dict[str, str]:
+) -> tuple[dict[str, str], list[str]]:
     """`wav.scp` as Kaldi's programs read it, from anywhere, see `absolute_entry`.
 
     Args:
         of_segments: the channels in `segments` of each recording; None: one without.
+    Returns:
+        (the table, recordings whose first channel is taken since nothing says which is meant).
     """
     table = data / "reco2file_and_channel"
-    channels = channels_of(read_table(table)) if table.exists() else {}
-    found = {}
+    channels = channels_of(read_table(table)) if is_there(table) else {}
+    found, unsaid = {}, []
     for recording, entry in wav.items():
         named = of_segments.get(recording, set())
         segmented = named == {None}
@@ -135,7 +159,9 @@ def _absolute_audio(
                 f"{data / 'wav.scp'}: utterance '{recording}': {error}; correct the path or "
                 "remove the line"
             ) from None
-    return found
+        if segmented and channel is None and parse_entry(entry).channel is None:
+            unsaid += [recording] * (parse_entry(found[recording]).channel is not None)
+    return found, unsaid
 
 
 def _absolute_feats(utterance: str, entry: str, data: Path) -> str:
@@ -229,7 +255,7 @@ def make_data_dir(
     """
     if not corpus.is_dir():
         raise UnspeechError(f"{corpus}: no such directory")
-    if (corpus / "wav.scp").exists() or (corpus / "feats.scp").exists():
+    if is_there(corpus / "wav.scp") or is_there(corpus / "feats.scp"):
         tables, left_out = read_data_dir(corpus, features)
     else:
         tables, left_out = read_audio_folder(corpus)

@@ -3,10 +3,12 @@
 import io
 import re
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
+
+from unspeech.audio.ogg import damage as damage_of_ogg
 
 _BLOCK = 1 << 20  # samples decoded at a time, so that unused channels are never all in memory
 
@@ -27,19 +29,23 @@ def decode(
     """
     try:
         with soundfile.SoundFile(file) as audio:
-            wanted, blocks = choose(audio.channels), []
-            # Until nothing comes: a read that is cut short leaves the rest of its array as it was.
-            while len(block := audio.read(_BLOCK, dtype="float32", always_2d=True)):
+            wanted, blocks, count = choose(audio.channels), [], _BLOCK
+            # Not until nothing comes: after damage, the last samples would be read once more.
+            while count == _BLOCK:
+                block = audio.read(_BLOCK, dtype="float32", always_2d=True)
                 blocks.append(block[:, wanted].copy())
+                count = len(block)
             rate, channels, declared = audio.samplerate, audio.channels, audio.frames
             kind, log = audio.format, audio.extra_info
     except soundfile.LibsndfileError as error:
         raise ValueError(f"cannot be decoded ({error.error_string})") from None
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw, as by its name
         raise ValueError(f"cannot be decoded ({error})") from None
-    samples = np.concatenate(blocks or [np.zeros(0, np.float32)])
+    samples = np.concatenate(blocks)
     if not len(samples):
         raise ValueError("holds no audio")
+    if kind == "OGG" and (found := _on_file(file, damage_of_ogg)):
+        raise ValueError(found)
     if declared < _UNKNOWN_LENGTH and len(samples) < declared:
         raise ValueError(
             f"cut short: it declares {declared / rate:.2f} s and holds {len(samples) / rate:.2f} s"
@@ -65,53 +71,42 @@ def _too_few_bytes(file: str | BinaryIO, log: str, declared: int) -> bool:
     """Whether libsndfile has put right the size of the samples in a header.
 
     A header that was written before the size was known, to a pipe, has nearly the largest number
-    there. Source: Kaldi's `src/feat/wave-reader.cc`.
+    there, of those with a sign or of all. Source: Kaldi's `src/feat/wave-reader.cc`.
     """
-    sizes = _SIZE_IN_LOG.findall(log)
-    return any(int(found) < int(said) < _STREAMED for said, found in sizes)
+    sizes = [(int(said), int(found)) for said, found in _SIZE_IN_LOG.findall(log)]
+    return any(
+        found < said and not any(largest - 4096 <= said < largest + 4096 for largest in _LARGEST)
+        for said, found in sizes
+    )
 
 
 _SIZE_IN_LOG = re.compile(
     r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
-_STREAMED = 0x7FFF0000
+_LARGEST = (1 << 31, 1 << 32, 1 << 63, 1 << 64)
 
 
 def _too_few_samples(file: str | BinaryIO, log: str, declared: int) -> bool:
     """Whether a NIST SPHERE file has fewer samples than its header says."""
-    count = re.search(rb"sample_count -i (\d+)", _read_part(file, 0, 1024))
+    count = re.search(rb"sample_count -i (\d+)", _on_file(file, _begin_of))
     return count is not None and int(count[1]) > declared
 
 
-def _without_last_page(file: str | BinaryIO, log: str, declared: int) -> bool:
-    """Whether an Ogg file ends before the end of its stream, or within a page.
-
-    Source: RFC 3533, section 6: the 6th byte of a page has flags, the 27th the number of its
-    segments, whose lengths follow.
-    """
-    end = _read_part(file, -_LONGEST_PAGE)
-    place = end.rfind(b"OggS")
-    while place >= 0:
-        page = end[place:]
-        if len(page) >= 27 and len(page) == 27 + page[26] + sum(page[27 : 27 + page[26]]):
-            return not page[5] & 4
-        place = end.rfind(b"OggS", 0, place)
-    return True
+def _begin_of(opened: BinaryIO) -> bytes:
+    opened.seek(0)
+    return opened.read(1024)
 
 
-_LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes
 _CUT_SHORT = dict.fromkeys(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF"), _too_few_bytes)
-_CUT_SHORT |= {"NIST": _too_few_samples, "OGG": _without_last_page}
+_CUT_SHORT["NIST"] = _too_few_samples
 
 
-def _read_part(file: str | BinaryIO, begin: int, size: int = -1) -> bytes:
-    """Bytes of a file from a place on; a negative one is counted from the end."""
+def _on_file(file: str | BinaryIO, do: Callable[[BinaryIO], Any]) -> Any:
+    """What a function of an open file says of one, be it open or a name."""
     if isinstance(file, str):
         with open(file, "rb") as opened:
-            return _read_part(opened, begin, size)
-    length = file.seek(0, io.SEEK_END)
-    file.seek(max(0, length + begin) if begin < 0 else begin)
-    return file.read(size)
+            return do(opened)
+    return do(file)
 
 
 def wav_bytes(samples: np.ndarray, rate: int) -> bytes:

@@ -48,19 +48,23 @@ def is_pipe(entry: str) -> bool:
 
 
 def find_file(entry: str, data: Path) -> str:
-    """The file that an entry names: relative to the data directory, else as it stands.
+    """The file that an entry names: as it stands, as for Kaldi, else beside it in `data`.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, or both are there.
     """
     # By `os`, as there may be millions of files, and paths as objects take several times as long.
-    for path in (os.path.join(data, entry), entry):
-        if os.path.isfile(path):
-            if not os.access(path, os.R_OK):
-                raise ValueError(f"{entry}: no permission to read it")
-            return path
-        if os.path.exists(path):
+    beside = os.path.join(data, entry)
+    for path in (entry, beside):
+        if not os.path.exists(path):
+            continue
+        if not os.path.isfile(path):
             raise ValueError(f"{entry}: not a file, but a directory, pipe or device")
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"{entry}: no permission to read it")
+        if path != beside and os.path.exists(beside) and not os.path.samefile(path, beside):
+            raise ValueError(f"{entry} could be {os.path.abspath(path)} or {beside}")
+        return path
     raise ValueError(f"{entry}: no such file")
 
 
@@ -131,7 +135,7 @@ def _is_wav(head: bytes) -> bool:
 
 def channels_of(table: Mapping[str, str]) -> dict[str, int]:
     """The channel, from 0, of each recording of a `reco2file_and_channel`; A is the first."""
-    letters = {recording: value.split()[-1] for recording, value in table.items()}
+    letters = {recording: value.encode().split()[-1].decode() for recording, value in table.items()}
     return {recording: CHANNELS[c] for recording, c in letters.items() if c in CHANNELS}
 
 

@@ -5,6 +5,7 @@ with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox, for Kaldi's pro
 what such a pipe says without sox (`utterances`).
 """
 
+import re
 import shlex
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from unspeech.audio.corpus import read_data_dir, say_left_out
 from unspeech.audio.recordings import is_pipe, parse_entry
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.names import check_new
+from unspeech.files.text import is_there
 from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, Tables, new_data_dir
 from unspeech.kaldi.tables import invert, write_table
 
@@ -69,6 +71,16 @@ def perturb(tables: Tables, speed: str) -> Tables:
     return copies
 
 
+def _check_durations(tables: Tables, data: Path) -> None:
+    for name in ("utt2dur", "reco2dur"):
+        for key, value in tables.get(name, {}).items():
+            if not _SECONDS.fullmatch(value):
+                raise UnspeechError(f"{data / name}: '{key}': '{value}' is no time in seconds")
+
+
+_SECONDS = re.compile(r"[0-9]*\.?[0-9]+(e[-+]?[0-9]+)?|[0-9]+\.", re.IGNORECASE)
+
+
 def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> None:
     """Write a data directory with all utterances and their copies.
 
@@ -76,10 +88,11 @@ def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> Non
         UnspeechError: when there is no audio, a table is malformed, or a copy would have the name
             of another utterance.
     """
-    tables, left_out = read_data_dir(data)
-    say_left_out(left_out)
-    if "wav.scp" not in tables:
+    if not is_there(data / "wav.scp"):
         raise UnspeechError(f"{data / 'wav.scp'}: no such file; speed is changed in audio")
+    tables, left_out = read_data_dir(data, features=False)
+    say_left_out(left_out)
+    _check_durations(tables, data)
     utterances = tables["utt2spk"]
     tables.setdefault("utt2uniq", {utterance: utterance for utterance in utterances})
     for name in ("utt2spk", "wav.scp"):

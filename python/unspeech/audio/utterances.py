@@ -1,8 +1,8 @@
 """Audio of a Kaldi data directory: utterances one by one, one channel, at one rate.
 
-`wav.scp` may hold paths (relative to the data directory, or to where the recipe runs, or
-absolute), places in archives and pipes; `segments` cuts utterances from recordings. The channel is
-that of a fifth column of `segments`, else of `reco2file_and_channel`.
+`wav.scp` may hold paths (relative to where the recipe runs, as for Kaldi, or to the data
+directory, or absolute), places in archives and pipes; `segments` cuts utterances from recordings.
+The channel is that of a fifth column of `segments`, else of `reco2file_and_channel`.
 Source: Kaldi's `src/featbin/extract-segments.cc` for how segments are cut.
 """
 
@@ -21,6 +21,7 @@ from unspeech.audio.decoding import decode
 from unspeech.audio.recordings import channels_of, file_of_word, open_recording, parse_entry
 from unspeech.cli.errors import UnspeechError
 from unspeech.cli.processes import pipe_output
+from unspeech.files.text import is_there
 from unspeech.kaldi.tables import read_table
 
 # What Kaldi's `utils/data/perturb_data_dir_speed.sh` writes. It is done here: sox takes a recording
@@ -66,7 +67,7 @@ class DataAudio:
         self._segments = read_segments(self.data, self._entries)
         self.utterances = list(self._segments or self._entries)
         table = self.data / "reco2file_and_channel"
-        self._channels = channels_of(read_table(table)) if table.exists() else {}
+        self._channels = channels_of(read_table(table)) if is_there(table) else {}
 
     def read(
         self, utterances: Iterable[str] | None = None
@@ -128,9 +129,9 @@ class DataAudio:
             file = open_recording(known, self.data) if known.file else _piped(entry)
             with soundfile.SoundFile(file) as audio:
                 wanted = self._channel(recording, channel, known.channel, audio.channels)
-                rate, first = audio.samplerate, int(start * audio.samplerate)
+                rate, first = audio.samplerate, _sample(start, audio.samplerate)
                 audio.seek(min(first, max(audio.frames, 0)))
-                count = -1 if end < 0 else max(0, int(end * rate) - first)
+                count = -1 if end < 0 else max(0, _sample(end, rate) - first)
                 samples = audio.read(count, dtype="float32", always_2d=True)[:, wanted]
         except (ValueError, soundfile.SoundFileError, TypeError) as error:
             raise AudioError(self.source, utterance, str(error)) from None
@@ -177,11 +178,16 @@ class DataAudio:
         length = len(samples) / self.rate
         if end > length + _OVERSHOOT or start >= length:
             raise ValueError(f"segment {start:g} to {end:g} s of a recording of {length:.2f} s")
-        last = len(samples) if end < 0 else int(end * self.rate)
-        cut = samples[int(start * self.rate) : last]
+        last = len(samples) if end < 0 else _sample(end, self.rate)
+        cut = samples[_sample(start, self.rate) : last]
         if not len(cut):
             raise ValueError(f"segment {start:g} to {end:g} s is shorter than a sample")
         return cut
+
+
+def _sample(seconds: float, rate: int) -> int:
+    """The number of a sample, rounded as in Kaldi: 1.005 s times 16 kHz is less than 16080."""
+    return int(seconds * rate + 0.5)
 
 
 def _at_speed(entry: str) -> tuple[str, float | None]:
@@ -209,19 +215,20 @@ def _recent_output(entry: str) -> bytes:
 
 
 def read_segments(
-    data: Path, recordings: Iterable[str]
+    data: Path, recordings: Iterable[str] | None = None
 ) -> dict[str, tuple[str, float, float, int | None]]:
     """Read `segments`: {utterance: (recording, start, end, channel)}.
 
     Returns: times in seconds, end -1 for the last sample; the channel from 0, or None where there
         is no such column; nothing when there is no such file.
     Raises:
-        UnspeechError: when a line is malformed or its recording is not among `recordings`.
+        UnspeechError: when a line is malformed, or its recording is not among `recordings` where
+            these are given.
     """
     path = data / "segments"
-    if not path.exists():
+    if not is_there(path):
         return {}
-    known = set(recordings)
+    known = None if recordings is None else set(recordings)
     segments = {}
     for utterance, rest in read_table(path).items():
         where = f"{path}: utterance '{utterance}'"
@@ -233,7 +240,7 @@ def read_segments(
             raise UnspeechError(
                 f"{where}: expected '<recording> <start> <end> [<channel>]', found '{rest}'"
             ) from None
-        if recording not in known:
+        if known is not None and recording not in known:
             raise UnspeechError(f"{where}: its recording '{recording}' is not in wav.scp")
         if not (begin >= 0 and (finish > begin or finish == -1)):
             raise UnspeechError(f"{where}: starts at {start} s and ends at {end} s")

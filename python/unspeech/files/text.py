@@ -1,6 +1,7 @@
 """Files that users and earlier runs left: opened and checked before anything is made of them."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -9,6 +10,11 @@ from typing import BinaryIO
 from unspeech.cli.errors import UnspeechError
 
 LONGEST_NAME = 255  # bytes of a file's name, on every file system of Linux
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is a file, or a link: one to nothing has lost its file, as reading it says."""
+    return os.path.lexists(path)
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -25,7 +31,8 @@ def open_file(path: str | Path) -> BinaryIO:
             raise UnspeechError(f"{path}: a pipe or device; copy its content to a file first")
         return open(path, "rb")
     except (FileNotFoundError, NotADirectoryError):
-        raise UnspeechError(f"{path}: no such file") from None
+        what = "a link to nothing" if os.path.islink(path) else "no such file"
+        raise UnspeechError(f"{path}: {what}") from None
     except PermissionError:
         raise UnspeechError(
             f"{path}: no permission to read it; change its permissions, or run as its owner"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from unspeech.files.text import is_there
 from unspeech.kaldi.tables import read_table
 
 _SPEED = re.compile(r"sp\d+\.\d+-(?=.)")  # the factor as Kaldi's scripts write it, with a point
@@ -23,7 +24,7 @@ def without_speed(name: str) -> str:
 def read_originals(data: str | Path) -> dict[str, str]:
     """Read `utt2uniq` of a data directory: {utterance: original}; empty where there is none."""
     path = Path(data) / "utt2uniq"
-    return read_table(path) if path.is_file() else {}
+    return read_table(path) if is_there(path) else {}
 
 
 def original_of(utterance: str, originals: Mapping[str, str]) -> str:
@@ -73,7 +74,7 @@ def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
 
 def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
     paths = [Path(data) / name for name in names]
-    return [read_table(path) if path.is_file() else {} for path in paths]
+    return [read_table(path) if is_there(path) else {} for path in paths]
 
 
 def contexts_of(utterances: list[str], data: str | Path) -> list[str]:

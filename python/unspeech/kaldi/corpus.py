@@ -117,15 +117,20 @@ class SourceFile:
     def read(self, size: int, offset: int) -> bytes:
         return os.pread(self.handle, size, offset)
 
+    def mapped(self) -> np.ndarray:
+        """(bytes,) uint8: this file, even if another has its name by now."""
+        with os.fdopen(os.dup(self.handle), "rb") as file:
+            return np.memmap(file, np.uint8, "r").view(np.ndarray)
+
 
 def map_files(files: list[SourceFile]) -> "list[np.ndarray | SourceFile]":
     """Map the files as far as `_MAPPED_AT_MOST` allows; the others are left to be read."""
     sources: list[np.ndarray | SourceFile] = []
     left = _MAPPED_AT_MOST
     for file in files:
-        mapped = file.size <= left
+        mapped = 0 < file.size <= left
         left -= file.size * mapped
-        sources.append(np.memmap(file.path, np.uint8, "r").view(np.ndarray) if mapped else file)
+        sources.append(file.mapped() if mapped else file)
     return sources
 
 

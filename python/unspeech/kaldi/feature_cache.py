@@ -19,18 +19,22 @@ class FeatureCache:
 
     Args:
         directory: where they are.
-        source: the file of features; None if it is no longer there.
+        source: the file of features.
         feat_size: dimension of a frame.
         dtype: type of the numbers.
+        gone: whether the features, or some of them, are no longer there.
     """
 
-    def __init__(self, directory: Path, source: Path | None, feat_size: int, dtype: str) -> None:
+    def __init__(
+        self, directory: Path, source: Path, feat_size: int, dtype: str, gone: bool = False
+    ) -> None:
         self.directory, self.source = directory, source
         self.feat_size, self.dtype = feat_size, dtype
         self.frames, self.index = directory / "frames", directory / "index"
         self._made_from = directory / "made_from"
         self._origin = {"feat_size": str(feat_size), "memmap_dtype": dtype}
-        if source:
+        self._origin["source"] = os.path.realpath(source)
+        if not gone:
             self._origin["features"] = _fingerprint(source)
 
     def is_made(self) -> bool:
@@ -42,11 +46,14 @@ class FeatureCache:
         if not self._made_from.exists():
             return False
         made_from = read_table(self._made_from)
-        differing = [name for name, value in self._origin.items() if made_from.get(name) != value]
+        # Features that are there may have been moved; of others, only their place can tell.
+        asked = [
+            name for name in self._origin if name != "source" or "features" not in self._origin
+        ]
+        differing = [name for name in sorted(asked) if made_from.get(name) != self._origin[name]]
         if differing:
-            asked = self.source or "these settings"
             raise UnspeechError(
-                f"{self.directory} was made from something else than {asked} "
+                f"{self.directory} was made from something else than {self.source} "
                 f"({', '.join(differing)} differ); give another memmap_dir, or "
                 "--memmap-reuse-cache false to make it again"
             )

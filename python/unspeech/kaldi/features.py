@@ -81,8 +81,8 @@ def load_corpus(
     """
     if memmap_dtype not in _CACHE_TYPES:
         raise UnspeechError(f"memmap_dtype is {memmap_dtype}; it can be {_CACHE_TYPES}")
-    if memmap_dir and memmap_reuse_cache and not _is_whole(data):
-        cache = FeatureCache(Path(memmap_dir), None, feat_size, memmap_dtype)
+    if memmap_dir and memmap_reuse_cache and not _is_whole(_place_of(data)):
+        cache = FeatureCache(Path(memmap_dir), _place_of(data), feat_size, memmap_dtype, gone=True)
         if cache.is_made():
             return cache.load()
     source = feature_file(data)
@@ -101,10 +101,14 @@ def load_corpus(
     return Corpus.in_memory(list(utterances), list(matrices))
 
 
-def _is_whole(data: str | Path) -> bool:
-    """Whether features stand where they were: the file of them, and the archives of an scp."""
+def _place_of(data: str | Path) -> Path:
+    """Where the features of a data directory or file are, or were."""
     path = Path(data)
-    path = path / "feats.scp" if path.is_dir() else path
+    return path if path.name.endswith((".scp", ".ark", ".gz")) else path / "feats.scp"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether features stand where they were: the file of them, and the archives of an scp."""
     if not path.exists() or path.name.endswith((".ark", ".gz")):
         return path.exists()
     archives = {split_entry(entry)[0] for entry in read_table(path).values()}

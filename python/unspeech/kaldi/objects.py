@@ -80,7 +80,7 @@ def _take(file: BinaryIO, size: int) -> bytes:
 
 
 def _read_text_object(mark: bytes, file: BinaryIO) -> np.ndarray:
-    """Read ` [ 1 2 3 ]`, a vector, or a matrix, whose rows are lines after the one of the `[`."""
+    """Read ` [ 1 2 3 ]`, a vector, or a matrix: rows are lines, alone after that of the `[`."""
     begin = mark
     while not begin.strip() and len(begin) < _LONGEST_KEY:
         byte = file.read(1)
@@ -103,4 +103,4 @@ def _read_text_object(mark: bytes, file: BinaryIO) -> np.ndarray:
         raise ValueError("rows of different lengths")
     with np.errstate(over="ignore"):
         numbers = np.array(rows, np.float64).astype(np.float32)
-    return numbers.reshape(-1) if lines[0].strip() or not rows else numbers
+    return numbers.reshape(-1) if not rows or (lines[0].strip() and len(rows) == 1) else numbers
