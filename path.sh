@@ -1,13 +1,18 @@
 # Sourced by every script: puts .venv, our programs and, if there is one, Kaldi on PATH.
 # shellcheck shell=bash
 
-UNSPEECH_ROOT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+UNSPEECH_PLACE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)    # its name, were it a link
+UNSPEECH_ROOT=$(cd "$UNSPEECH_PLACE" && pwd -P)
 export UNSPEECH_ROOT
 
 # Kaldi: where KALDI_ROOT says, or three levels up (egs/<corpus>/<this checkout>), or none.
-if [ -z "${KALDI_ROOT:-}" ] && [ -d "$UNSPEECH_ROOT/../../../egs/wsj/s5/utils" ]; then
-  KALDI_ROOT=$(cd "$UNSPEECH_ROOT/../../.." && pwd)
-fi
+for unspeech_dir in "$UNSPEECH_PLACE" "$UNSPEECH_ROOT"; do
+  unspeech_dir=$(dirname "$(dirname "$(dirname "$unspeech_dir")")")
+  if [ -z "${KALDI_ROOT:-}" ] && [ -d "$unspeech_dir/egs/wsj/s5/utils" ]; then
+    KALDI_ROOT=$unspeech_dir
+  fi
+done
+unset unspeech_dir
 if [ -n "${KALDI_ROOT:-}" ]; then
   if [ ! -d "$KALDI_ROOT/egs/wsj/s5/utils" ]; then
     echo "ERROR: KALDI_ROOT=$KALDI_ROOT has no egs/wsj/s5/utils; correct it or unset it" >&2

@@ -45,6 +45,7 @@ overwrite=false    # make the outputs of these stages again, even if they were m
 
 . parse_options.sh
 [ $# -eq 0 ] || usage
+given_config=$config
 . "$UNSPEECH_ROOT/local/recipe.sh"     # the Kaldi recipe beside, if any
 config=${config:-$UNSPEECH_ROOT/conf/statistics.yaml}
 . "$UNSPEECH_ROOT/local/corpora.sh"    # $names, $train_data, $extracted, $clustered, $scored

@@ -1,10 +1,10 @@
 # Sourced by run.sh: which corpora a run has, what they are called, and what is made of each.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# The name that a corpus has in this run.
+# The name that a corpus has in this run: that by which it is given, were it a link's.
 name_of() {
   local name
-  name=$(basename "$(realpath -m "$1")")
+  name=$(basename "$(realpath -ms "$1")")
   echo "${name//[^A-Za-z0-9._-]/_}"
 }
 

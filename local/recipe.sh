@@ -3,8 +3,11 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 [ -z "$recipe" ] || [ -d "$recipe" ] || die "$recipe: no such directory"
-egs=$(dirname "$(realpath -m "${recipe:-$UNSPEECH_ROOT}")")    # egs/<corpus>
-known=$UNSPEECH_ROOT/local/$(basename "$egs")/recipe.sh
+for place in "${recipe:-$UNSPEECH_PLACE}" "$(realpath -m "${recipe:-$UNSPEECH_ROOT}")"; do
+  egs=$(dirname "$(realpath -ms "$place")")    # egs/<corpus>
+  known=$UNSPEECH_ROOT/local/$(basename "$egs")/recipe.sh
+  [ ! -e "$known" ] || break
+done
 if [ -e "$known" ]; then
   # shellcheck source=local/tedlium/recipe.sh
   . "$known"

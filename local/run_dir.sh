@@ -1,6 +1,9 @@
 # Sourced by run.sh: takes the directory of the run, refuses another run's, and runs steps in it.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+if [ -n "$model" ] && { [ -n "$given_config$max_minutes$num_steps" ] || $speed_perturb; }; then
+  die "--model is not trained: leave out --config, --max-minutes, --num-steps and --speed-perturb"
+fi
 require_files "$config"
 keep_apart "$dir" "${source_of[@]}"
 said=$(mkdir -p "$dir/log" 2>&1) || die "$said; give another --dir"
@@ -20,10 +23,11 @@ model $model $(cat "$model/final.ie.id")}"
 models=$dir/model
 [ -z "$model" ] || models=$model
 ! $speed_perturb || settings+=$'\nspeed_perturb true'
-if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] && ! $overwrite; then
+if [ -s "$dir/log/stages.jsonl" ] && [ -e "$dir/run.settings" ] &&
+  { ! $overwrite || [ "$stage" -gt 0 ]; }; then
   difference=$(differences "$settings" "$dir/run.settings")
   [ -z "$difference" ] || die "$dir is another run's: $difference; give another --dir, or" \
-    "--overwrite true to make everything again"
+    "--overwrite true from stage 0 on to make everything again"
 else    # nothing of another run is there yet, or it is to be replaced
   echo "$settings" > "$dir/run.settings.part"
   mv "$dir/run.settings.part" "$dir/run.settings"

@@ -10,7 +10,7 @@ set -euo pipefail
 
 nj=2
 cmd=run.pl
-gpu_cmd=           # how training is run; default: cmd
+gpu_cmd=           # how training on GPUs is run; default: cmd
 seed=1
 gpu=false          # train on GPUs
 mean=kept          # the speaker's mean is part of the features, or removed from them: that of all
@@ -46,8 +46,8 @@ case $mean in
   removed) cmvn="--norm-means=true --norm-vars=false" ;;
   online) cmvn="--config=conf/online_cmvn.conf" egs_options+=" --online-cmvn true" ;;
 esac
-use_gpu='no'
-! $gpu || use_gpu='wait'
+use_gpu='no' train_on=$cmd
+if $gpu; then use_gpu='wait' train_on=${gpu_cmd:-$cmd}; fi
 pdfs=$(tree-info "$dir/tree/tree" 2> /dev/null | awk '$1 == "num-pdfs" { print $2 }')
 mkdir -p "$tdnn/configs"
 {
@@ -73,7 +73,8 @@ END
 } > "$tdnn/configs/network.xconfig"
 once "$tdnn/configs" steps/nnet3/xconfig_to_configs.py \
   --xconfig-file "$tdnn/configs/network.xconfig" --config-dir "$tdnn/configs"
-once "$tdnn" steps/nnet3/chain/train.py --stage -10 --cmd "${gpu_cmd:-$cmd}" --use-gpu "$use_gpu" \
+once "$tdnn" steps/nnet3/chain/train.py --stage -10 --cmd "$train_on" --use-gpu "$use_gpu" \
+  --egs.cmd "$cmd" \
   "${adapted_train[@]}" --feat.cmvn-opts="$cmvn" \
   --chain.xent-regularize 0.1 --chain.leaky-hmm-coefficient 0.1 --chain.l2-regularize 0.0 \
   --chain.apply-deriv-weights false --chain.lm-opts="--num-extra-lm-states=$lm_states" \

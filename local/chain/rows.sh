@@ -26,14 +26,17 @@ dir=$3
 steps=$UNSPEECH_ROOT/steps_unspeech
 options=(--nj "$nj" --cmd "$cmd")
 
-# Rows of several directories beside one another; the id says which they are.
+# Rows of several directories beside one another; the id says which they are. `once` calls it, so that
+# a command that fails does not end it by itself.
 side_by_side() {
   local new=$1 parts=("${@:2}") inputs=() part
   mkdir -p "$new"
   for part in "${parts[@]}"; do inputs+=("scp:$part/ivector_online.scp"); done
   paste-feats --length-tolerance=1 "${inputs[@]}" \
-    "ark,scp:$PWD/$new/ivector_online.ark,$PWD/$new/ivector_online.scp"
-  cp "${parts[0]}/ivector_period" "$new"
+    "ark,scp:$PWD/$new/ivector_online.ark,$PWD/$new/ivector_online.scp" || return
+  cmp <(cut -d ' ' -f 1 "${parts[0]}/ivector_online.scp" | sort) \
+    <(cut -d ' ' -f 1 "$new/ivector_online.scp" | sort) || return
+  cp "${parts[0]}/ivector_period" "$new" || return
   for part in "${parts[@]}"; do cat "$part/final.ie.id"; done | md5sum | cut -d ' ' -f 1 \
     > "$new/final.ie.id"
 }
@@ -58,11 +61,13 @@ line=$(awk -F '\t' -v name="$name" '$1 == name' conf/rows.tsv)
 IFS=$'\t' read -r _ config settings in_training in_test <<< "$line"
 [ "$settings" != - ] || settings=
 made_by=${models:-$dir/rows}/$name.line
-[ ! -e "$made_by" ] || [ "$line" = "$(cat "$made_by")" ] ||
-  die "conf/rows.tsv: the line of '$name' is another one than that which its rows were made by:" \
-    "give the new one another name"
+now=$line
+[[ $config != */* ]] || now+=$'\n'$(md5sum < "$UNSPEECH_ROOT/$config")
+[ ! -e "$made_by" ] || [ "$now" = "$(cat "$made_by")" ] ||
+  die "conf/rows.tsv: the line of '$name', or its config, is another one than that which its rows were" \
+    "made by: give the new one another name"
 mkdir -p "$(dirname "$made_by")"
-echo "$line" > "$made_by"
+echo "$now" > "$made_by"
 model=$config
 if [[ $config == */* ]]; then
   model=$models/$name

@@ -14,6 +14,8 @@ done
 [ ${#missing[@]} -eq 0 ] || die "no ${missing[*]} in $KALDI_ROOT or on PATH: compile Kaldi there," \
   "first tools, then src"
 [ -d "$corpus" ] || die "$corpus: no such directory"
+! $overwrite || [ "$stage" -eq 0 ] || die "--overwrite true forgets what all stages have made: leave" \
+  "out --stage"
 
 corpus=$(realpath "$corpus")
 systems=$(realpath "${systems:-$here/conf/systems.tsv}")
@@ -29,10 +31,15 @@ if [ ! -e .RESULTS.md.made_from ] && [ ! -e .RESULTS.md.making_from ]; then
       "another --dir"
   done
 fi
-begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
+found=$(find -L "$corpus" -type f -printf '%P %s %T@\n' 2> /dev/null | sort | md5sum) || true
+begin_step RESULTS.md corpus="$corpus" files="md5:${found%% *}" seed="$seed" "${settings[@]}" \
   sizes="$(cat "${all_sizes[@]}" "$here"/conf/*.conf | md5sum)" +networks="$networks" \
   +systems="$(md5sum < "$systems")"
-! $overwrite || rm -rf data exp log
+if $overwrite || [ -e .overwriting ]; then
+  touch .overwriting    # killed in between, the rest goes as well
+  rm -rf data exp log
+  rm .overwriting
+fi
 mkdir -p local
 ln -sfn "$KALDI_ROOT"/egs/wsj/s5/{steps,utils} "$here/conf" "$UNSPEECH_ROOT/local/chain/path.sh" .
 cat "${all_sizes[@]}" > sizes.sh.new

@@ -80,6 +80,11 @@ def main() -> None:
         chosen = choose_speakers(options.utt2spk, options.max_spks, options.random_seed)
         print(f"{len(chosen)} speakers, seed {options.random_seed}: {' '.join(chosen)}", flush=True)
         kept = np.flatnonzero(np.isin(gold, chosen))
+        if not len(kept):
+            raise UnspeechError(
+                f"{options.utt2spk}: none of the speakers that --max-spks has drawn is in "
+                f"{options.embeddings}; give the utt2spk of these utterances, or more speakers"
+            )
         utterances, vectors, gold = [utterances[i] for i in kept], vectors[kept], gold[kept]
         clusters = None if clusters is None else clusters[kept]
     print(f"Scoring {len(utterances)} utterances, seed {options.seed}", flush=True)

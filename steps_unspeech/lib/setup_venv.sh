@@ -17,6 +17,7 @@ dev=false          # also what the tests need
 cd "$UNSPEECH_ROOT"
 venv=$UNSPEECH_ROOT/.venv
 marker=$venv/installed    # what is installed, a line a file; written last
+begun=$venv/begun         # that it is ours; written first
 log=.venv-setup.log
 key=$(cat requirements*.txt | md5sum | cut -c 1-32)
 
@@ -57,9 +58,16 @@ build=cpu
 if $gpu || has gpu; then build=gpu; fi
 wanted=("requirements-$build.txt")
 if $dev || has dev; then wanted+=(requirements-dev.txt); fi
-has "$build" || rm -rf "$venv"
-rm -f "$marker"
 python=$(find_python)
+if ! has "$build" && [ -e "$venv" ]; then    # it stays until the new one is complete
+  [ -e "$marker" ] || [ -e "$begun" ] ||
+    die "$venv is there, and was not made by this script; rename or remove it"
+  rm -rf "$venv.replaced"
+  mv "$venv" "$venv.replaced"
+fi
+mkdir -p "$venv"
+touch "$begun"
+rm -f "$marker"
 echo "Setting up .venv with ${wanted[*]} ($("$python" --version)), a minute or two; log: $log"
 
 install() {
@@ -70,9 +78,14 @@ install() {
 
 if ! install > "$log" 2>&1; then
   tail -n 15 "$log" >&2
+  if [ -e "$venv.replaced" ]; then
+    rm -rf "$venv"
+    mv "$venv.replaced" "$venv"
+  fi
   die "setting up .venv failed, see $log; run this again when it is mended"
 fi
 for file in "${wanted[@]}"; do
   entry "$file"
 done > "$marker.part"
 mv "$marker.part" "$marker"
+rm -rf "$venv.replaced"

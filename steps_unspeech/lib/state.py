@@ -3,13 +3,15 @@
 
     state.py begin <overwrite> <last-output> [<setting> …] [-- <input> … [-- <other-output> …]]
     state.py same <last-output> <table> <output> [<left-out>]
+    state.py failed <last-output>
     state.py finish <last-output>
 
 Called by the functions in outputs.sh, which hold the lock. A setting is `name=value`
 or `--name value`; `+name=value` may differ from one call to the next, and work goes on from there.
 Beside its last output X a step leaves .X.made_from: a line `name value` a setting, `name md5:…` an
 input file (see `files.origins`) and `output:1 name` a file that it made. While the step works the
-file is called .X.making_from, and .X.done/ has a stamp of each job that ended well.
+file is called .X.making_from, `complete:1 name` in it is a file of a complete output that the step
+goes on from, and .X.done/ has a stamp of each job that ended well.
 
 With overwrite, the step's own files wait as .<name>.replaced until the new ones are complete; a
 call with other settings puts them back. An output that ends with / is a directory: what fills it
@@ -76,14 +78,16 @@ def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
             print(f"{wrong}: making it again", flush=True)
             remove(step.done)
         now.before = made.own
+        now.complete = made.outputs
     elif making:
         difference = now.differences(making, free)
-        if difference and step.work_has_begun():
+        if difference and (making.complete or step.work_has_begun()):
             raise UnspeechError(f"{step.output} was begun otherwise: {difference}; {AGAIN}")
         if difference and not step.whole:
             for file in making.outputs:  # such as a config.yaml that training has refused
                 remove(file)
         now.before = making.own
+        now.complete = making.complete
 
     for file in now.outputs:
         if file not in now.before and _holds_something(file):
@@ -123,6 +127,14 @@ def finish(step: Step) -> None:
     made.write(step.made)
     remove(step.making)
     remove(step.done)
+
+
+def failed(step: Step) -> None:
+    """Of the files that a step was to make, call only those its own that are there by now."""
+    making = Origin.read(step.making)
+    if making and not step.whole:
+        making.outputs = [file for file in making.outputs if os.path.lexists(file)]
+        making.write(step.making)
 
 
 def same_utterances(step: Step, table: Path, output: Path, left_out: Path | None) -> None:
@@ -183,7 +195,10 @@ def main() -> None:
     if what != "begin":
         step = Step(Path(words[0]), words[0].endswith("/"))
         files = [Path(word) for word in words[1:]] + [None]
-        finish(step) if what == "finish" else same_utterances(step, *files[:3])
+        if what == "same":
+            same_utterances(step, *files[:3])
+        else:
+            {"finish": finish, "failed": failed}[what](step)
         return
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:

@@ -19,6 +19,7 @@ class Origin:
     settings: dict[str, str] = field(default_factory=dict)  # and keys of inputs
     outputs: list[Path] = field(default_factory=list)
     before: list[Path] = field(default_factory=list)  # its own, too, but perhaps there no more
+    complete: list[Path] = field(default_factory=list)  # that were complete when it was begun
 
     @property
     def own(self) -> list[Path]:
@@ -29,7 +30,7 @@ class Origin:
         if not path.exists():
             return None
         origin = cls()
-        lists = {"output": origin.outputs, "before": origin.before}
+        lists = origin._lists()
         for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             name, _, value = line.partition(" ")
             if name.partition(":")[0] in lists and ":" in name:
@@ -40,11 +41,14 @@ class Origin:
 
     def write(self, path: Path) -> None:
         lines = [f"{name} {value}" for name, value in self.settings.items()]
-        for name, files in (("output", self.outputs), ("before", self.before)):
+        for name, files in self._lists().items():
             for number, file in enumerate(files, start=1):
                 lines.append(f"{name}:{number} {os.path.relpath(file, path.parent)}")
         with atomic_write(path, "wb") as file:
             file.write("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+
+    def _lists(self) -> dict[str, list[Path]]:
+        return {"output": self.outputs, "before": self.before, "complete": self.complete}
 
     def differences(self, old: "Origin", free: set[str] = frozenset()) -> str:
         """How these settings and inputs differ from older ones, in words; "" if they do not."""

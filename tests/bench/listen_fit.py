@@ -72,7 +72,7 @@ def groups_of(corpus: Corpus, clusters: dict[str, str], gold: dict[str, str]) ->
         whole = who[questions.typical(members)]
         others: dict[int, int] = {}
         for group, other in enumerate(parts.others.tolist()):
-            inside = parts.inside[group]
+            inside = parts.members_in(group)
             rest = members[~inside]
             own = who[questions.typical(members[inside])]
             if other not in others and other >= 0:

@@ -205,6 +205,22 @@ def test_copies_and_plain_euclidean(tmp_path):
         }
 
 
+def test_copies_do_not_make_others_improbable(tmp_path):
+    """They are a rounding error apart, and a cluster seemed to be as dense as that."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(2, 20))
+    vectors = {f"{i % 2}-{i:03d}": centres[i % 2] + 0.3 * rng.normal(size=20) for i in range(60)}
+    vectors |= {f"0-copy{i}": vectors["0-000"] for i in range(3)}
+    write_vectors(tmp_path / "emb", vectors)
+    for metric in ("cosine", "euclidean"):
+        out = tmp_path / metric
+        options = ["--metric", metric, "--min-samples", 1]
+        call("cluster", "--embeddings", tmp_path / "emb", "--out", out, *options)
+        probabilities = read_table(out / "probabilities")
+        others = [float(p) for u, p in probabilities.items() if u[0] == "0" and "copy" not in u]
+        assert np.median(others) > 0.2
+
+
 def test_a_graph_of_other_vectors_is_not_taken_for_that_of_the_clusters(corpus, tmp_path):
     clusters, new = tmp_path / "clusters", tmp_path / "new"
     call("cluster", "--embeddings", corpus[0], "--out", clusters)

@@ -205,10 +205,24 @@ def test_copies_of_any_kind_go_with_their_original(tmp_path):
         "aug1-c1-a-1": "aug1-c1",
         "c1-a-1": "c1",
         "c1-a-1-noise": "c1",
+        "c1-another": "c1",
         "c2-sp001-a-1": "c2",
         "sp0.9-c1-a-1": "sp0.9-c1",
     }
-    assert "without a cluster: 1 utterances, such as 'another'" in result.stdout
+
+
+def test_originals_that_utt2uniq_lacks_are_kept(tmp_path, kaldi):
+    """As in a data directory joined with reverberated copies, which alone have a line there."""
+    names = ["a-1", "a-2", "rvb1-a-1"]
+    (write_data(tmp_path / "data", names, segments=False) / "cmvn.scp").unlink()
+    write_table(tmp_path / "data/utt2uniq", {"rvb1-a-1": "a-1"})
+    write_table(tmp_path / "data/vad.scp", {"a-2": "vad.ark:1"})
+    write_clusters(tmp_path / "clusters", {"a-1": "c1", "a-2": "c2"})
+    new = make(tmp_path)
+    utt2spk = {"c1-a-1": "c1", "c2-a-2": "c2", "rvb1-c1-a-1": "rvb1-c1"}
+    assert read_table(new / "utt2spk") == utt2spk
+    assert read_table(new / "utt2uniq") == {"rvb1-c1-a-1": "c1-a-1"}
+    assert read_table(new / "vad.scp") == {"c2-a-2": "vad.ark:1"}
 
 
 def test_copies_need_not_be_clustered(tmp_path):

@@ -191,6 +191,35 @@ def test_euclidean_scores_and_halves(corpus, tmp_path):
     assert eer() > expected + 5
 
 
+@pytest.mark.parametrize("far", [1, 1000, 1e6])
+def test_one_strange_vector_does_not_coarsen_the_others_scores(far, monkeypatch):
+    vectors, gold = speaker_vectors(20, 10)
+    vectors[0] *= far
+    vectors += 100
+    sides = scores.euclidean_sides(vectors.astype(np.float32))
+    monkeypatch.setattr(scores, "EXACT_UTTERANCES", 10)
+    binned = verification_scores(score_trials(sides[0], gold, 1, sides[1]))
+    distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
+    pairs = np.triu_indices(len(vectors), k=1)
+    false, true, _ = roc_curve((gold[:, None] == gold)[pairs], -distances[pairs])
+    assert binned["eer"] == pytest.approx(100 * np.interp(0, false + true - 1, false), abs=0.5)
+
+
+def test_vectors_that_are_all_alike(tmp_path):
+    """t-SNE divides by their deviation, and crashed."""
+    write_embeddings(tmp_path, {f"s{i % 2}-{i:02d}": np.ones(64) / 8 for i in range(40)})
+    write_table(tmp_path / "utt2spk", {f"s{i % 2}-{i:02d}": f"s{i % 2}" for i in range(40)})
+    assert evaluate(tmp_path, tmp_path / "out")["eer"] == pytest.approx(50, abs=1)
+
+
+def test_speakers_that_are_drawn_without_embeddings(corpus, tmp_path):
+    utt2spk = read_table(corpus / "utt2spk") | {f"z{i}-1": f"z{i}" for i in range(500)}
+    write_table(tmp_path / "utt2spk", utt2spk)
+    options = ["--embeddings", corpus, "--utt2spk", tmp_path / "utt2spk", "--max-spks", 2]
+    said = call_fails("evaluate", *options, "--out", tmp_path / "out")
+    assert "none of the speakers that --max-spks has drawn is in" in said
+
+
 def test_some_speakers(corpus, tmp_path, capsys):
     utt2spk = read_table(corpus / "utt2spk")
     chosen = random.Random(7).sample(sorted(set(utt2spk.values())), 2)  # as the original program

@@ -42,6 +42,30 @@ def test_audio_within_pipes_is_noticed(place):
     assert "wav.scp is another one now" in fbank(place).stderr
 
 
+def test_going_on_from_a_complete_output_loses_nothing_if_it_fails(tmp_path):
+    write_vectors(tmp_path / "vectors")
+    done("cluster", "vectors", "clusters", cwd=tmp_path)
+    (tmp_path / "clusters/probabilities").unlink()
+    assert step("cluster", "--cmd", "false", "vectors", "clusters", cwd=tmp_path).returncode == 1
+    before = files_of(tmp_path)
+    other = ("--cmd", "false", "--min-cluster-size", 3, "vectors", "clusters")
+    refused = step("cluster", *other, cwd=tmp_path)
+    assert "clusters.json was begun otherwise: min-cluster-size was" in refused.stderr
+    assert files_of(tmp_path) == before
+    done("cluster", "vectors", "clusters", cwd=tmp_path)
+
+
+def test_files_that_are_put_there_after_a_call_failed_are_kept(place):
+    assert fbank(place, "--cmd", "false").returncode == 1
+    (place / "data/feats.scp").write_text("a-1 of/somebody.ark:4\n")
+    for options in ([], ["--overwrite", "true"]):
+        refused = fbank(place, *options)
+        assert "feats.scp is there already, and was not made by this step" in refused.stderr
+    assert (place / "data/feats.scp").read_text() == "a-1 of/somebody.ark:4\n"
+    (place / "data/feats.scp").unlink()
+    assert fbank(place).returncode == 0
+
+
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
 def test_an_output_whose_archive_is_lost_is_made_again(damage, place):
     assert fbank(place).returncode == 0

@@ -11,9 +11,11 @@ from helpers.programs import call
 from helpers.shell import STEPS, run
 
 from unspeech.clustering.constrained import bring_together, cut_apart
+from unspeech.clustering.directory import read_clusters
 from unspeech.clustering.hierarchy import Settings, single_linkage, tree_clusters
 from unspeech.clustering.spanning_tree import exact_spanning_tree
 from unspeech.corrections.corrected import read_constraints, read_corrected
+from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.tables import read_table, write_table
 
 
@@ -212,6 +214,35 @@ def test_a_constrained_tree_joins_and_parts():
     np.testing.assert_array_equal(clusters(star, []), free)
     labels = clusters([(40, 60)], [(40, 60)])  # they contradict: the first counts
     assert len(set(labels[40:].tolist()) - {-1}) == 1
+
+
+@pytest.mark.parametrize("outliers", ["nearest", "leave-out"])
+def test_outliers_that_were_dealt_with_stay(corpus, outliers):
+    """By a name, by an answer, or by being moved, also when the clustering is made again."""
+    clusters = corpus / "clusters"
+    vectors = dict(iterate_arrays(corpus / "emb/embedding.scp"))
+    centre = np.mean(list(vectors.values()), axis=0)
+    rng = np.random.default_rng(1)
+    far = {f"x-{i}": -9 * centre + 9 * rng.normal(size=24) for i in range(4)}
+    write_ark(corpus / "emb/embedding.ark", vectors | far)
+    again = ["cluster", "--embeddings", corpus / "emb", "--out", clusters]
+    call(*again)
+    alone = read_table(clusters / "outliers").keys()
+    assert alone >= far.keys()
+    first = speaker_members(clusters, "c00000")[0]
+    correct(
+        clusters,
+        {"action": "name", "speaker": "x-0", "name": "Ada"},
+        {"action": "different", "a": "x-1", "b": first, "part": None, "to": None},
+        {"action": "move", "utterances": ["x-2"], "to": first},
+    )
+    call(*again, "--outliers", outliers)
+    now = read_clusters(clusters)[0]
+    assert now["x-0"] == "Ada"
+    assert list(now.values()).count(now["x-1"]) == 1
+    assert now["x-2"] == now[first]
+    assert ("x-3" in now) == (outliers == "nearest")
+    assert list(now.values()).count(now.get("x-3")) != 1
 
 
 def test_damaged_corrections_are_refused(corpus, tmp_path):

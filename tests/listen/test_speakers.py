@@ -33,6 +33,24 @@ def sets(*words: str) -> set[frozenset[str]]:
     return {frozenset(word.split()) for word in words}
 
 
+def test_what_is_done_again_is_what_a_replay_does():
+    """A merge that the clustering has taken in since was refused, and the next action done."""
+    actions = [
+        {"action": "merge", "speakers": ["a1", "b1"]},
+        {"action": "move", "utterances": ["a2"], "to": None},
+        *[{"action": "undo"}] * 2,
+    ]
+    clusters = dict.fromkeys(CLUSTERS, "c00000")
+    state = Speakers(clusters)
+    state.replay(actions, "log")
+    again = Speakers(clusters)
+    for _ in range(2):
+        state.apply({"action": "redo"})
+        actions.append({"action": "redo"})
+    again.replay(actions, "log")
+    assert groups(state) == groups(again) == sets("a2", "a1 a3 b1 b2")
+
+
 MERGE = {"action": "merge", "speakers": ["b1", "a1"]}
 DOES = {
     "merge": (MERGE, sets("a1 a2 a3 b1 b2")),

@@ -175,7 +175,7 @@ def test_rows_of_a_model_trained_here(work, monkeypatch):
     (work / "conf/rows.tsv").write_text(lines.replace("-size 7", "-size 6"))
     other = make_rows(work, "mine")
     assert other.returncode == 1
-    assert "the line of 'mine' is another one than that which its rows were made by" in other.stderr
+    assert "the line of 'mine', or its config, is another one" in other.stderr
 
 
 def test_rows_that_are_not_in_the_list(work):
@@ -231,6 +231,38 @@ def test_rows_stand_beside_the_features(work):
     for script, part in (("train.py", "train_aug"), ("decode.sh", "test")):
         (said,) = (words for name, words in calls.items() if name.endswith(f"/{script}"))
         assert f"online-ivector-dir exp/true/rows/mine/{part}" in said
+
+
+@pytest.mark.parametrize(("gpu", "cmd"), [("false", "run.pl"), ("true", "run.pl --gpu 1")])
+def test_only_training_on_gpus_asks_for_one(work, gpu, cmd):
+    said = train_network(work, "--gpu", gpu, "--gpu-cmd", "run.pl --gpu 1")
+    said = said["steps/nnet3/chain/train.py"]
+    assert f" --cmd {cmd} --use-gpu {'wait' if gpu == 'true' else 'no'} --egs.cmd run.pl --" in said
+
+
+def test_rows_side_by_side_that_could_not_be_joined(work):
+    """A program that is killed leaves the first lines, and the script went on with them."""
+    for part in ("train_aug", "test"):
+        place = work / "exp/true/rows/mine" / part
+        write_table(place / "ivector_online.scp", {"a": "x.ark:4", "b": "x.ark:9"})
+        for name in ("ivector_period", "final.ie.id", ".done"):
+            (place / name).write_text("10\n")
+    (work / "exp/models/mine").mkdir(parents=True)
+    (work / "exp/models/mine/.done").write_text("1\n")
+    for words in ("kill -9 $$", "exit 0"):
+        write_script(
+            work / "bin/paste-feats",
+            f"#!/usr/bin/env bash\nlast=${{@: -1}}\necho a x.ark:4 > ${{last##*,}}\n{words}\n",
+        )
+        made = run(
+            *(CHAIN / "rows.sh", "--cmd", "run_local.py", "--models", "exp/models", "mine+mine"),
+            *("data/true", "exp/true"),
+            cwd=work,
+            PATH=f"{work}/bin:{os.environ['PATH']}",
+        )
+        assert made.returncode == 1, made.stdout
+        assert "side_by_side failed" in made.stderr
+        assert not (work / "exp/true/rows/mine+mine/train_aug/.done").exists()
 
 
 def test_a_mean_that_is_not_known(work):

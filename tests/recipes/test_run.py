@@ -106,6 +106,23 @@ def test_another_runs_directory_is_kept(place, finished, options, message):
     assert times_of_files(directory) == before
 
 
+def test_other_settings_want_all_stages_again(place, finished):
+    directory, _ = finished
+    before = times_of_files(directory)
+    options = ("--dir", "exp/train", "--seed", "2", "--stage", 4, "--overwrite", "true")
+    result = run(*command(place, *options), cwd=place, KALDI_ROOT="")
+    assert result.returncode == 1
+    assert "give another --dir, or --overwrite true from stage 0 on" in result.stderr
+    assert times_of_files(directory) == before
+
+
+def test_what_a_trained_model_leaves_to_say(place, finished):
+    options = ("--corpus", "corpora/train", "--model", "exp/train/model", "--dir", "exp/other")
+    for more in (["--config", "tiny.yaml"], ["--num-steps", 5], ["--speed-perturb", "true"]):
+        assert "--model is not trained: leave out --config" in fails(place, *options, *more)
+    assert not (place / "exp/other").exists()
+
+
 def test_longer_training_goes_on(place):
     ids = []
     for options in ((), ("--num-steps", "15", "--stage", 2)):

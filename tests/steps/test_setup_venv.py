@@ -115,6 +115,23 @@ def test_setup_failure_shows_pips_words(checkout):
     assert checkout.setup().returncode == 0
 
 
+def test_a_set_up_that_fails_leaves_what_was_there(checkout):
+    checkout.setup()
+    for wrong in ({"PIP_FAILS": "1"}, {"WRONG_VERSION": "1"}):
+        assert checkout.setup("--gpu", "true", **wrong).returncode == 1
+        checkout.installations()
+        assert checkout.setup().returncode == 0
+        assert checkout.installations() == [], "it is there still"
+
+
+def test_an_environment_of_somebody_else_is_kept(checkout):
+    (checkout.root / ".venv/lib").mkdir(parents=True)
+    result = checkout.setup()
+    assert result.returncode == 1
+    assert ".venv is there, and was not made by this script" in result.stderr
+    assert (checkout.root / ".venv/lib").is_dir()
+
+
 def test_two_setups_at_once_install_once(checkout):
     environment = {**os.environ, **checkout.environment, "PIP_SECONDS": "0.3"}
     both = [subprocess.Popen([checkout.command], env=environment) for _ in range(2)]

@@ -21,6 +21,7 @@ from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTT
 from unspeech.kaldi.tables import invert, read_table, write_table
 
 BY_UTTERANCE = ("segments", *FEATURES, *OF_UTTERANCES)
+OF_SOME = ("utt2uniq", "vad.scp", "utt2warp")  # that may lack utterances
 BY_RECORDING = ("wav.scp", *OF_RECORDINGS)
 
 
@@ -39,7 +40,8 @@ def new_name(
     original = original_of(utterance, originals)
     around = affixes(utterance, original)
     if utterance == original or original not in clusters or around is None:
-        cluster = clusters.get(utterance)
+        cluster = clusters.get(utterance if utterance == original else original)
+        cluster = cluster or clusters.get(utterance)
         return cluster and (f"{cluster}-{utterance}", cluster)
     speaker = around[0] + clusters[original]
     return f"{speaker}-{original}{around[1]}", speaker
@@ -84,7 +86,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
 
     Args:
         data: the old one. Utterances that lack a cluster or a line in one of its tables are
-            left out, as `utils/fix_data_dir.sh` would do.
+            left out, as `utils/fix_data_dir.sh` would do; not all tables have to have all.
         clusters: {utterance: cluster}.
         out: the new one.
     Raises:
@@ -107,7 +109,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         u: new
         for u, new in renamed.items()
         if new
-        and all(u in table for table in tables.values())
+        and all(u in table for name, table in tables.items() if name not in OF_SOME)
         and (segments is None or segments[u].split()[0] in recordings["wav.scp"])
     }
     if not kept:
@@ -128,7 +130,9 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     for name, table in tables.items():
         if name == "utt2uniq":  # its values are utterances, too
             table = {u: new_of.get(value, value) for u, value in table.items()}
-        write_table(out / name, {new_of[u]: table[u] for u in kept})
+        known = {new_of[u]: table[u] for u in kept if u in table}
+        if known:
+            write_table(out / name, known)
     if segments is not None:
         used = {segments[u].split()[0] for u in kept}
         for name, table in recordings.items():

@@ -75,7 +75,7 @@ def read_clustering(directory: Path) -> tuple[dict, dict[str, np.ndarray]]:
     if summary.get("vectors", now := vectors_key(directory)) != now:
         raise UnspeechError(
             f"{directory / 'graph'}: is of other vectors than the clusters by now; cluster again, "
-            "and try other settings or vectors in another directory"
+            "with --overwrite true, and try other settings or vectors in another directory"
         )
     return summary, members
 
@@ -191,7 +191,9 @@ def settle_outliers(
     inliers = {u: name for u, name in clusters.items() if u not in outliers}
     if policy == "nearest":
         # Without any cluster there is none to join.
-        inliers |= {u: clusters[u] if n == NOWHERE else n for u, n in outliers.items()}
+        nowhere = {u for u, nearest in outliers.items() if nearest == NOWHERE}
+        inliers |= {u: nearest for u, nearest in outliers.items() if u not in nowhere}
+        inliers |= {u: clusters[u] for u in nowhere if u in clusters}
     if not inliers:
         raise UnspeechError(
             f"{source}: every utterance is an outlier; use --outliers own, or settings for smaller "
@@ -277,11 +279,20 @@ def write_clusters(
     if speakers is not None:
         names = {u: speakers.get(name, name) for u, name in names.items()}
         outliers = {u: speakers.get(name, NOWHERE) for u, name in outliers.items()}
-    utt2spk = settle_outliers(names, outliers, settings["outliers"], settings["embeddings"])
-    corrected = correct(out, utt2spk, outliers) if (out / CORRECTIONS).exists() else None
-    if corrected:
-        write_table(out / UNCORRECTED, utt2spk)
+    policy, corrected = settings["outliers"], None
+    if (out / CORRECTIONS).exists():
+        # Of outliers that are left out, those that a listener has dealt with stay.
+        found = settle_outliers(
+            names, outliers, "own" if policy == "leave-out" else policy, settings["embeddings"]
+        )
+        corrected = correct(out, found, outliers)
+        if policy == "leave-out":
+            found = {u: name for u, name in found.items() if u not in corrected.outliers}
+            corrected = correct(out, found, outliers)
+        write_table(out / UNCORRECTED, found)
         utt2spk = with_everyone(corrected)
+    else:
+        utt2spk = settle_outliers(names, outliers, policy, settings["embeddings"])
     write_table(out / "utt2spk", utt2spk)
     write_table(out / "spk2utt", invert(utt2spk))
     if corrected is None:

@@ -76,6 +76,13 @@ def _clustering(
     of = labels[points["child"]]
     finite = (of != OUTLIER) & np.isfinite(points["lambda_val"])  # copies have distance 0
     np.maximum.at(deaths, of[finite], points["lambda_val"][finite])
+    # Beside copies, which never part, all others of their cluster would have no probability.
+    with_copies = np.zeros(len(order) + 1, bool)
+    with_copies[of[~np.isfinite(points["lambda_val"])]] = True
+    with_copies[OUTLIER] = False
+    beside = finite & with_copies[of]
+    probabilities = probabilities.copy()
+    probabilities[points["child"][beside]] = points["lambda_val"][beside] / deaths[of[beside]]
     # A cluster is the uppermost node all of whose points have one label.
     low = np.full(condensed["parent"].max() + 1, len(labels))
     high = np.full(len(low), OUTLIER)

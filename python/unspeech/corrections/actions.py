@@ -111,7 +111,9 @@ def _name(state, action: Mapping) -> None:
     name = " ".join(action["name"].split())
     if len(name) > LONGEST or not name.isprintable():
         raise CorrectionError(f"a name has up to {LONGEST} characters that can be printed")
-    state.set_entry(state.names, state.label_of(action["speaker"]), name or None)
+    label = state.label_of(action["speaker"])
+    state.set_entry(state.names, label, name or None)
+    state.give(state.find([action["speaker"]]), label)  # an outlier with a name is nobody else's
 
 
 def _same(state, action: Mapping) -> None:
@@ -135,6 +137,9 @@ def _different(state, action: Mapping) -> None:
         stray = who[state.labels[who] == second]
         if stray.size:
             state.give(stray, first)
+        # They may be outliers, who are not to join the nearest cluster then.
+        state.give(who[state.labels[who] == first], first)
+        state.give(state.find([b]), second)
     else:
         goal = None if to is None else state.label_of(to)
         if goal is None or goal == state.label_of(b):

@@ -5,6 +5,7 @@ Out: its speakers, outliers and names as they are now, or what a new clustering 
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -127,11 +128,15 @@ def kaldi_names(speakers: Speakers) -> dict[int, str]:
     """Names of speakers for Kaldi's tables: their own, in letters, digits, `_` and `.`, or ids.
 
     All these characters sort after `-`, so that utterances `<speaker>-<utterance>` sort by speaker.
+    Letters lose their accents, and others go: `utils/validate_data_dir.sh` takes no others where
+    the machine lacks a locale.
     """
     taken = set(speakers.ids)
     named = {}
     for label in sorted(speakers.present(), key=lambda label: speakers.ids[label]):
-        name = re.sub(r"[^\w.]+", "_", speakers.names.get(label, "")).strip("_.")
+        name = unicodedata.normalize("NFKD", speakers.names.get(label, ""))
+        name = "".join(c for c in name if not unicodedata.combining(c))
+        name = re.sub(r"[^\w.]+", "_", name, flags=re.ASCII).strip("_.")
         if name:
             number, plain = 1, name
             while name in taken:

@@ -93,7 +93,11 @@ class Speakers:
         if kind == "redo":
             if not self._undone:
                 raise CorrectionError("nothing is left to do again")
-            return self._do(self._undone.pop())
+            # The clustering may be another one since; as in `replay`, so that it stays the same.
+            strict, self.strict = self.strict, False
+            changed = self._do(self._undone.pop())
+            self.strict = strict
+            return changed
         changed = self._do(dict(action))
         self._undone.clear()
         return changed

@@ -11,6 +11,8 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
 
     if vectors.shape[1] == 1:  # the places of t-SNE's beginning have two dimensions
         vectors = np.hstack([vectors, np.zeros_like(vectors)])
+    if np.std(vectors, axis=0).max() <= 1e-6 * np.abs(vectors).max():  # t-SNE would divide by it
+        return 1e-4 * np.random.default_rng(seed).normal(size=(len(vectors), 2))
     perplexity = min(30, (len(vectors) - 1) / 3)
     # Its threads wait actively for each other: on a busy machine one is faster, and it repeats.
     with threadpool_limits(1):

@@ -28,7 +28,8 @@ class Trials:
         targets: (values,) int64, same-speaker pairs of each score.
         nontargets: (values,) int64, different-speaker pairs of each score.
         sampled: whether the pairs are a sample, not all.
-        resolution: width of the bins that scores were rounded to; 0 when they are exact.
+        resolution: width of the bins that scores were rounded to; 0 when they are exact. Scores
+            other than cosines have wider ones far from the median.
     """
 
     scores: np.ndarray
@@ -90,6 +91,7 @@ def euclidean_sides(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         two (utterances, dim + 2) float32, for the first and the second of a pair.
     """
+    vectors = vectors - np.median(vectors, axis=0)  # for precision; a mean could be anywhere
     shifts = (1 - np.square(vectors).sum(axis=1, keepdims=True)) / 2
     ones = np.ones_like(shifts)
     return (
@@ -133,18 +135,25 @@ def score_trials(
     if len(speakers) <= EXACT_UTTERANCES:
         scores, same = map(np.concatenate, zip(*blocks, strict=True))
         return _count(scores, same)
-    low, high = -1.0, 1.0
+    low, high, middle, scale = -1.0, 1.0, 0.0, 0.0
     if seconds is not None:
         ends = [(scores.min(), scores.max()) for scores, _ in _score_blocks(*sides, speakers)]
-        low, high = float(np.min(ends)), float(np.max(ends))
+        some = next(_score_blocks(*sides, speakers))[0]
+        quarter, middle, three = np.percentile(some.astype(np.float64), [25, 50, 75])
+        # Far from the middle bins are wider, or one strange vector would have almost all of them.
+        scale = max(three - quarter, 1e-9 * abs(middle), 1e-30)
+        low, high = (float(np.arcsinh((end(ends) - middle) / scale)) for end in (np.min, np.max))
     counts = np.zeros(2 * BINS, np.int64)
-    width = (high - low) / BINS
+    width = max(high - low, 1e-12) / BINS
     for scores, same in blocks:
-        bins = np.clip((scores - low) / width, 0, BINS - 1).astype(np.int64)
+        places = np.arcsinh((scores - middle) / scale) if scale else scores
+        bins = np.clip((places - low) / width, 0, BINS - 1).astype(np.int64)
         counts += np.bincount(bins + BINS * same, minlength=2 * BINS)
     nontargets, targets = counts.reshape(2, BINS)
     occur = np.flatnonzero(nontargets + targets)
     centres = low + (occur + 0.5) * width
+    if scale:
+        centres, width = middle + scale * np.sinh(centres), scale * width
     return Trials(centres, targets[occur], nontargets[occur], resolution=width)
 
 

@@ -50,8 +50,10 @@ def main() -> None:
     print("Control-C ends it; nothing is lost.", flush=True)
 
     def prepare() -> None:
-        session.prepare()
-        places.make()
+        try:
+            session.prepare()
+        finally:
+            places.make()
 
     threading.Thread(target=prepare, daemon=True).start()
     try:

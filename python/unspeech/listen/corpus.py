@@ -66,13 +66,9 @@ class Corpus:
         straight = len(order) == len(names) and np.array_equal(order, np.arange(len(order)))
         self.vectors = graph.vectors() if straight else graph.vectors()[order]
         self.neighbours = self._neighbours(graph, order, len(names))
-        table = (
-            read_table(clusters / "probabilities") if (clusters / "probabilities").exists() else {}
-        )
-        self.probabilities = np.array([float(table.get(u, 1)) for u in utterances], np.float32)
+        self.probabilities = _numbers(clusters / "probabilities", utterances, 1)
         self.texts = self._table("text")
-        durations = self._table("utt2dur")
-        self.seconds = np.array([float(durations.get(u, "nan")) for u in utterances], np.float32)
+        self.seconds = _numbers(data / "utt2dur", utterances, np.nan)
         self.audio = DataAudio(data, RATE)
         known = set(self.audio.utterances)
         unheard = next((name for name in utterances if name not in known), None)
@@ -115,3 +111,25 @@ class Corpus:
             while sum(map(len, self._sounds.values())) > SOUNDS:
                 self._sounds.popitem(last=False)
         return io.BytesIO(sound)
+
+
+def _numbers(path: Path, utterances: list[str], otherwise: float) -> np.ndarray:
+    """(utterances,) float32 of a table, if it is there.
+
+    Raises:
+        UnspeechError: for a value that is no number.
+    """
+    numbers = np.full(len(utterances), otherwise, np.float32)
+    table = read_table(path) if path.exists() else {}
+    for i, utterance in enumerate(utterances):
+        if utterance in table:
+            try:
+                numbers[i] = float(table[utterance])
+            except ValueError:
+                numbers[i] = np.inf
+            if not np.isfinite(numbers[i]):
+                raise UnspeechError(
+                    f"{path}: utterance '{utterance}': '{table[utterance]}' is no number; make the "
+                    "file again"
+                )
+    return numbers

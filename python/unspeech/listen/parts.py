@@ -35,7 +35,8 @@ class Parts:
 
     Attributes:
         speaker: label.
-        inside: (groups, members) bool.
+        inside: (groups, chosen) bool, of some members; the others are where those are.
+        follows: (members,) int16, which of the chosen each member goes with.
         others: (groups,) label of the speaker that it may belong to; -1: there is none.
         sizes: (groups, 3) utterances of the group, of the rest, and of the other speaker.
         features: (groups, 4, len(FEATURES)) of STAYS, MOVES, ALONE and JOINS.
@@ -44,6 +45,7 @@ class Parts:
 
     speaker: int
     inside: np.ndarray
+    follows: np.ndarray
     others: np.ndarray
     sizes: np.ndarray
     features: np.ndarray
@@ -51,8 +53,13 @@ class Parts:
 
     def only(self, groups: np.ndarray) -> "Parts":
         """Some of the groups."""
-        arrays = (self.inside, self.others, self.sizes, self.features, self.offsets)
-        return Parts(self.speaker, *(array[groups] for array in arrays))
+        arrays = (self.others, self.sizes, self.features, self.offsets)
+        chosen = (array[groups] for array in arrays)
+        return Parts(self.speaker, self.inside[groups], self.follows, *chosen)
+
+    def members_in(self, group: int) -> np.ndarray:
+        """(members,) bool, those of a group."""
+        return self.inside[group][self.follows]
 
 
 @dataclass
@@ -74,42 +81,70 @@ class Voices:
     means: np.ndarray  # (speakers, dim)
 
 
-def group_members(vectors: np.ndarray, seed: int = 1) -> np.ndarray:
-    """Group a speaker's vectors by Ward's method: (groups, members) bool, single ones first."""
-    count = len(vectors)
+def group_members(
+    vectors: np.ndarray, members: np.ndarray, seed: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group a speaker's utterances by Ward's method, or some of them if they are many.
+
+    Args:
+        vectors: (utterances, dim) of all speakers.
+        members: (members,) numbers of the speaker's utterances.
+    Returns:
+        (groups, chosen) bool, single ones first; (members,) int16, which of the chosen ones, the
+        nearest, each member goes with.
+    """
+    count = len(members)
+    follows = np.arange(min(count, LARGEST), dtype=np.int16)
     if count == 1:
-        return np.ones((1, 1), bool)
-    follows = np.arange(count)
-    chosen = follows
+        return np.ones((1, 1), bool), follows
+    chosen = np.arange(count)
     if count > LARGEST:
         chosen = np.sort(np.random.default_rng(seed).choice(count, LARGEST, replace=False))
-        sample = vectors[chosen]
-        away = (sample**2).sum(axis=1) - 2 * vectors @ sample.T
-        follows = away.argmin(axis=1)
-    tree = linkage(vectors[chosen], "ward")
+        sample = np.asarray(vectors[members[chosen]], np.float64)
+        squares, follows = (sample**2).sum(axis=1), np.empty(count, np.int16)
+        for block in _blocks(count):
+            away = squares - 2 * np.asarray(vectors[members[block]], np.float64) @ sample.T
+            follows[block] = away.argmin(axis=1)
+    tree = linkage(np.asarray(vectors[members[chosen]], np.float64), "ward")
     inside = np.zeros((2 * len(chosen) - 1, len(chosen)), bool)
     inside[np.arange(len(chosen)), np.arange(len(chosen))] = True
     for node, (left, right) in enumerate(tree[:, :2].astype(int), start=len(chosen)):
         inside[node] = inside[left] | inside[right]
-    return inside[:, follows]
+    return inside, follows
+
+
+def _blocks(count: int) -> list[slice]:
+    """A speaker of a million is gone through by parts, to bound the memory."""
+    return [slice(start, start + 8192) for start in range(0, count, 8192)]
+
+
+def _sums_of_chosen(
+    voices: Voices, members: np.ndarray, follows: np.ndarray, chosen: int
+) -> np.ndarray:
+    """(chosen, dim) projected vectors of the members that go with each, summed up."""
+    sums = 0
+    for block in _blocks(len(members)):
+        points = voices.model.project(voices.vectors[members[block]])
+        places = (follows[block], np.arange(len(points)))
+        sums = sums + csr_array((np.ones(len(points)), places), (chosen, len(points))) @ points
+    return sums
 
 
 def find_parts(voices: Voices, label: int) -> Parts:
     """Group a speaker's utterances, and find where else each group may belong."""
     speakers, model = voices.speakers, voices.model
     members = speakers.members(label)
-    vectors = np.asarray(voices.vectors[members], np.float64)
-    inside = group_members(vectors)
-    weights = inside.astype(np.float64)
-    count, own = len(members), inside.sum(axis=1)
+    inside, follows = group_members(voices.vectors, members)
+    weights, count, chosen = inside.astype(np.float64), len(members), inside.shape[1]
+    own = inside @ np.bincount(follows, minlength=chosen)
     rest = count - own
 
-    together, forced, refused = _said(speakers, members, inside)
+    together, forced, refused = _said(speakers, members, inside, follows)
     kept = ~together & (own > 0)
     inside, weights, own, rest = inside[kept], weights[kept], own[kept], rest[kept]
     forced, refused = forced[kept], refused[kept]
 
-    points = model.project(vectors)
+    points = _sums_of_chosen(voices, members, follows, chosen)
     means = weights @ points / own[:, None]
     left = (points.sum(axis=0) - weights @ points) / np.maximum(rest, 1)[:, None]
     stay = model.ratio(means, own, left, np.maximum(rest, 1))
@@ -117,15 +152,15 @@ def find_parts(voices: Voices, label: int) -> Parts:
     theirs = np.where(near >= 0, speakers.labels[near], -1)
     others, ratio, joint, sizes = _nearest(voices, label, means, own, refused, theirs)
 
-    links = _links(_position(members, near), count)
+    links = _links(_position(members, near), follows, chosen)
     within = ((weights @ links) * weights).sum(axis=1)
     out = weights @ links.sum(axis=1) - within
     back = weights @ links.sum(axis=0) - within
     away = near.shape[1] * own - within + 1
     expected = 2 * own * near.shape[1] * rest / max(count - 1, 1)
     kinds, which = np.unique(theirs, return_inverse=True)
-    counts = np.zeros((count, len(kinds)))
-    np.add.at(counts, (np.arange(count)[:, None], which.reshape(theirs.shape)), 1)
+    counts = np.zeros((chosen, len(kinds)))
+    np.add.at(counts, (follows[:, None], which.reshape(theirs.shape)), 1)
     at = np.searchsorted(kinds, others).clip(max=len(kinds) - 1)
     there = kinds[at] == others
     rows = np.arange(len(own))
@@ -150,7 +185,9 @@ def find_parts(voices: Voices, label: int) -> Parts:
     before = -REFUSED * np.log1p(refused[-1].sum())
     offsets[:, JOINS] = np.where((others >= 0) & ~ruled_out, before, -np.inf)
     features[np.isinf(offsets)] = 0
-    return Parts(label, inside, others, np.stack([own, rest, sizes], axis=1), features, offsets)
+    return Parts(
+        label, inside, follows, others, np.stack([own, rest, sizes], axis=1), features, offsets
+    )
 
 
 def _soft(ratio: np.ndarray) -> np.ndarray:
@@ -165,7 +202,7 @@ def _position(members: np.ndarray, who: np.ndarray) -> np.ndarray:
 
 
 def _said(
-    speakers: Speakers, members: np.ndarray, inside: np.ndarray
+    speakers: Speakers, members: np.ndarray, inside: np.ndarray, follows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each group: whether a pair of one speaker lies across it, a pair of two, and (groups,
     speakers) with which other speakers such pairs of two are."""
@@ -178,9 +215,9 @@ def _said(
         for (first, second), (_, other) in zip(
             place[place[:, 0] >= 0].tolist(), both[place[:, 0] >= 0].tolist(), strict=True
         ):
-            group = inside[:, first]
+            group = inside[:, follows[first]]
             if second >= 0:
-                across |= group & ~inside[:, second]
+                across |= group & ~inside[:, follows[second]]
             elif pairs is speakers.different and speakers.labels[other] >= 0:
                 refused[:, speakers.labels[other]] |= group
     return together, forced, refused
@@ -230,8 +267,9 @@ def _nearest(
     return tuple(np.where(there, value, other) for value, other in zip(values, none, strict=True))
 
 
-def _links(places: np.ndarray, count: int) -> csr_array:
-    """(members, members) whether the second is a neighbour of the first."""
-    rows = np.broadcast_to(np.arange(count)[:, None], places.shape)[places >= 0]
+def _links(places: np.ndarray, follows: np.ndarray, chosen: int) -> csr_array:
+    """(chosen, chosen) how often a member that goes with the second is a neighbour of one of the
+    first's."""
+    rows = np.broadcast_to(follows[:, None], places.shape)[places >= 0]
     ones = np.ones(len(rows))
-    return csr_array((ones, (rows, places[places >= 0])), shape=(count, count))
+    return csr_array((ones, (rows, follows[places[places >= 0]])), shape=(chosen, chosen))

@@ -231,7 +231,7 @@ class Questions:
         self, part: Parts, group: int, within: bool, joins: bool, chances: np.ndarray, worth: float
     ) -> Question:
         members = self.speakers.members(part.speaker)
-        inside, other = part.inside[group], int(part.others[group])
+        inside, other = part.members_in(group), int(part.others[group])
         a = self.typical(members[inside])
         b = self.typical(members[~inside] if within else self.speakers.members(other))
         same = float(chances[STAYS] if within else across(chances))
@@ -262,7 +262,8 @@ class Questions:
         if self._stale:
             free = [label for label in speakers.present() if label not in speakers.locked]
             counts = np.array([len(speakers.members(label)) for label in free], int)
-            sums = np.array([self._sums[label] for label in free]).reshape(len(free), -1)
+            sums = np.array([self._sums[label] for label in free])
+            sums = sums.reshape(len(free), self.vectors.shape[1])
             means = self._voices.model.project(sums / counts[:, None]) if free else sums
             self._voices.labels, self._voices.counts = np.array(free, int), counts
             self._voices.means = means
