@@ -13,7 +13,8 @@ set -euo pipefail
 nj=1               # jobs [integer 1 to 9999]
 cmd=run_local.py   # how jobs are run; see cmd.sh
 weight=1.5         # of the covariance within recordings of this corpus; that of training has 1.
-                   # 0: take only the mean of this corpus [number >= 0]
+                   # 0: take only the mean of this corpus, with --rounds 0 --embedding-size 0
+                   # [number >= 0]
 rounds=3           # of clustering and solving again, at most; 0: do not cluster [integer 0 to 99]
 agreement=0.95     # adjusted Rand index of the clusters of two rounds at which to stop
                    # [number 0 to 1]
@@ -34,6 +35,7 @@ sets_true solve_head "$model/config.yaml" || die "$model: its head was trained a
 feats=$(inputs_of "$data" "$model/config.yaml")
 tables=("$feats")
 add_existing tables "$data"/{segments,utt2uniq}
+add_channels tables "$feats" "$data"
 begin_step "$new/final.ie.id" weight="$weight" rounds="$rounds" agreement="$agreement" \
   embedding_size="$embedding_size" seed="$seed" -- \
   "$data" "$model" "${tables[@]}" "$model/final.ie.id" -- "$new"/{config.yaml,model.weights.h5}
@@ -48,6 +50,11 @@ solve() {
     ${2:+--values "$work/values.scp" --clusters "$2"} --out "$1"
 }
 
+count=$(wc -l < "$work/values.scp")
+if [ "$rounds" -gt 0 ] && [ "$count" -lt 5 ]; then
+  echo "$count utterances are too few to be clustered: no rounds"
+  rounds=0
+fi
 # Small clusters are purer, and a speaker in two of them does no harm here.
 clustering=(--cluster-selection-method leaf --min-samples 1 --outliers nearest)
 before=

@@ -20,7 +20,9 @@ dir=$3
 
 require_files "$model/final.ie.id" "$model/config.yaml"
 feats=$(inputs_of "$data" "$model/config.yaml")
-begin_step "$dir/embedding.scp" -- "$data" "$feats" "$model" "$model/final.ie.id" -- \
+inputs=("$feats" "$model/final.ie.id")
+add_channels inputs "$feats" "$data"
+begin_step "$dir/embedding.scp" -- "$data" "$model" "${inputs[@]}" -- \
   "$dir/embedding.ark"
 
 mkdir -p "$dir/split"

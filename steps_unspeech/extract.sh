@@ -34,6 +34,7 @@ dir=$3
 require_files "$model/final.ie.id" "$model/config.yaml"
 feats=$(inputs_of "$data" "$model/config.yaml")
 inputs=("$feats" "$model/final.ie.id")
+add_channels inputs "$feats" "$data"
 split_words rows "$embed_opts"
 ! $causal || rows+=(--causal true)
 ! $feature_means || rows+=(--feature-means true)

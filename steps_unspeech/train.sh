@@ -20,7 +20,8 @@ max_minutes=       # upper bound of the time that training takes [number > 0]
 num_gpus=1         # GPUs of a worker, if it has any [integer 1 to 99]
 num_workers=1      # jobs that train together, such as one on each of several hosts
                    # [integer 1 to 9999]
-seed=1             # of initial weights, sampling and dropout [integer >= 0]
+seed=              # of initial weights, sampling and dropout; default: the config's, else 1
+                   # [integer >= 0]
 train_opts=        # settings that override the config, such as "--batch-size 16 --fc-size 512"
 overwrite=false    # train again, even if <model-dir> holds another model
 
@@ -36,10 +37,14 @@ fi
 model=$1
 
 require_files "$config"
+seed=${seed:-$(setting_of seed "$config" "$train_opts")}
+seed=${seed:-1}
 sources=("$data")
 if [[ $train_opts =~ --memmap[-_]dir[\ =]([^ ]+) && ! -e $data && -s ${BASH_REMATCH[1]}/made_from ]]
 then
   feats=${BASH_REMATCH[1]}/made_from sources=()   # features decoded once may be gone
+  [[ ! $(setting_of solve_head "$config" "$train_opts") =~ ^(true|t|1|yes|on)$ ]] ||
+    die "$data: no such directory; a head is solved from its features, not from $feats"
 else
   feats=$(inputs_of "$data" "$config" "$train_opts")
 fi
@@ -56,6 +61,7 @@ fi
 
 # Who shares a recording, a speaker or a context is what is learnt from.
 add_existing sources "$data"/{segments,utt2uniq}
+add_channels sources "$feats" "$data"
 for name in pseudo_utt2spk spk2utt ali_ctm initial_model; do
   table=$(setting_of "$name" "$config" "$train_opts")
   [ -z "$table" ] || add_existing sources "$table" "$table/final.ie.id"

@@ -19,7 +19,7 @@ from unspeech.audio.decoding import LOUDEST, decode
 from unspeech.audio.fbank import dithered, native_fbank, published_options
 from unspeech.cli.errors import UnspeechError
 from unspeech.embedding.row_maker import row_maker
-from unspeech.embedding.rows import RowOptions
+from unspeech.embedding.rows import RowOptions, default_options
 from unspeech.network.config import Config
 from unspeech.network.model_dir import config_of
 
@@ -50,7 +50,7 @@ class Model:
 
     def _options(self, **options) -> RowOptions:
         options.setdefault("genfeat_stride", max(1, self.config.window_length // 2))
-        return RowOptions(**options)
+        return RowOptions(**default_options(self._directory, self.config, options))
 
     def embed(self, audio: Audio | list[Audio]) -> np.ndarray:
         """Embed recordings, each as a whole.

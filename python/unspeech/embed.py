@@ -20,7 +20,7 @@ from unspeech.cli.limits import COUNT, SEED, Number
 from unspeech.cli.options import OptionParser
 from unspeech.embedding.outputs import write_directory_files, write_zerospeech
 from unspeech.embedding.row_maker import row_maker
-from unspeech.embedding.rows import RowOptions, is_of_original
+from unspeech.embedding.rows import RowOptions, default_options
 from unspeech.embedding.streams import blocks_of, embed_online, read_text_frames
 from unspeech.files.settings import add_options, given_options
 from unspeech.kaldi.archives import ArkWriter
@@ -114,9 +114,7 @@ def main() -> None:
     else:
         stride = RowOptions.genfeat_stride * config.input_rate // FRAMES_A_SECOND
         given.setdefault("genfeat_stride", stride)
-    if not given.get("causal") and not config.end_to_end:
-        given.setdefault("rows_as_original", is_of_original(options.model))
-    row_options = RowOptions(**given)
+    row_options = RowOptions(**default_options(options.model, config, given))
     maker = row_maker(options.model, row_options, config.has_network)
     if not config.has_network:
         # For good: several threads wait for each other, and round in another way.

@@ -57,7 +57,9 @@ def main() -> None:
     config = config_from_options(options, options.config)
     directory = Path(options.dir)
 
-    corpus = load_inputs(options.data, config, **given_options(options, MemmapOptions))
+    windows = config.has_network or options.test_sampling
+    memmap = given_options(options, MemmapOptions)
+    corpus = load_inputs(options.data, config, keep=windows, **memmap)
     recordings = recordings_of(corpus.utterances, options.data)
     groupings = groupings_of(corpus, options.data, config)
     if options.test_sampling:

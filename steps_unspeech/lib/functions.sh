@@ -131,6 +131,13 @@ inputs_of() {
   feats_of "$1"
 }
 
+# add_channels <array> <inputs> <data>: where a model takes the audio itself, `inputs_of`, append what
+# else says which audio.
+add_channels() {
+  [[ $2 == *.scp && $2 != */wav.scp ]] || [[ $2 == *.ark ]] ||
+    add_existing "$1" "$3/reco2file_and_channel"
+}
+
 # The vectors of an embedding directory or matrices of an i-vector directory, or the file itself.
 vectors_of() {
   local file

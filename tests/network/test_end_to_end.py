@@ -110,6 +110,11 @@ def test_steps_take_the_audio_of_a_data_directory(audio, model, tmp_path):
     assert list(read_table(tmp_path / "embed_utterances.sh" / "embedding.scp")) == names
     rows = dict(iterate_arrays(tmp_path / "extract.sh" / "ivector_online.scp"))
     assert {matrix.shape for matrix in rows.values()} == {(9, 8), (10, 8)}
+    channels = dict.fromkeys(read_table(audio / "wav.scp"), "x A")
+    write_table(audio / "reco2file_and_channel", channels)
+    step = run(STEPS / "embed_utterances.sh", audio, model, tmp_path / "embed_utterances.sh")
+    (audio / "reco2file_and_channel").unlink()
+    assert "made otherwise: reco2file_and_channel was" in step.stderr
     step = run(STEPS / "extract.sh", tmp_path, model, tmp_path / "none")
     assert "end_to_end needs a data directory with audio" in step.stderr
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import yaml
 from helpers.data import voices, write_features
-from helpers.models import STATISTICS, solve, tiny_options
+from helpers.models import STATISTICS, solve, tiny_options, train_statistics
 from helpers.programs import call, call_fails
 from helpers.shell import STEPS, paused, run, times_of_files
 
 from unspeech.embedding.statistics import load_statistics_model
-from unspeech.kaldi.archives import iterate_arrays
+from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 from unspeech.kaldi.tables import read_table, write_table
 
 SPEAKERS, UTTERANCES = 5, 10  # enough of each for clusters
@@ -137,6 +137,29 @@ def test_no_rounds(model, dev, tmp_path):
     assert result.returncode == 1
     assert "weight" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_few_utterances_are_not_clustered(model, dev, tmp_path):
+    some = dict(list(iterate_arrays(dev / "feats.scp"))[:3])
+    few = write_features(tmp_path / "few", some)
+    assert "3 utterances are too few to be clustered: no rounds" in step(
+        "adapt", few, model, tmp_path / "new"
+    )
+
+
+def test_compressed_features_train_the_same_model(many_data, statistics_model, tmp_path):
+    """They are not kept in memory, as they are read again to be pooled."""
+    data = tmp_path / "data"
+    shutil.copytree(many_data, data)
+    with ArkWriter(data / "feats.ark", data / "feats.scp", compress=True) as writer:
+        for name, features in iterate_arrays(many_data / "feats.scp"):
+            writer.write(name, features)
+    train_statistics(data, tmp_path / "model")
+    both = [tmp_path / "model", statistics_model]
+    known = [yaml.safe_load((model / "trained_on.yaml").read_text()) for model in both]
+    assert known[0]["md5"] == known[1]["md5"]
+    matrices = [load_statistics_model(model).head.matrix for model in both]
+    np.testing.assert_allclose(np.abs(matrices[0]), np.abs(matrices[1]), atol=0.05)
 
 
 def test_a_trained_head_is_not_solved_again(tiny_model, dev, tmp_path):

@@ -232,7 +232,7 @@ def test_contexts_come_from_anywhere_in_the_recording():
         targets, contexts = batch.targets[:, 0, 0], batch.contexts[:, :, 0, 0]
         assert len(set(targets // 2)) == len(targets), "a recording is drawn once a batch"
         assert (contexts // 2 == targets[:, None] // 2).all(), "pairs are of one recording"
-        assert (contexts[:, 0] != targets).all(), "of another of its utterances, if there are"
+        assert (contexts != targets[:, None]).all(), "of another of its utterances, if there are"
         steps = np.diff(batch.contexts[..., 1], axis=2)
         assert (steps == 1).all(), "windows are consecutive frames"
 
@@ -241,6 +241,8 @@ def test_voices_are_those_of_segments_or_of_a_clustering(tmp_path):
     (tmp_path / "segments").write_text("a-1 a 0 1\na-2 a 1 2\n")
     config = settings(context_sampling="recording", window_length=5, window_neg_length=5)
     assert groups_of(["a-1", "a-2", "b"], tmp_path, config) == ["a", "a", "b"]
+    (tmp_path / "segments").write_text("a-1 a 0 1 0\na-2 a 0 1 1\na-3 a 1 2 0\n")
+    assert groups_of(["a-1", "a-2", "a-3"], tmp_path, config) == ["a 0", "a 1", "a 0"], "two sides"
     clusters = tmp_path / "utt2spk"
     clusters.write_text("a-1 c7\nb c7\n")
     config = settings(
@@ -248,6 +250,8 @@ def test_voices_are_those_of_segments_or_of_a_clustering(tmp_path):
     )
     groups = groups_of(["a-1", "a-2", "b"], tmp_path, config)
     assert groups == ["c7", "", "c7"]
+    with pytest.raises(UnspeechError, match=f"{clusters}: names none of the utterances, such as"):
+        groups_of(["x-1"], tmp_path, config)
     usable = usable_utterances(counting_corpus([30, 30, 30]), config, groups=groups)
     assert usable.tolist() == [True, False, True], "those of no cluster are not trained on"
 

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 import yaml
 from helpers.data import voices, write_features
-from helpers.models import TINY, pooled_model, tiny_options
+from helpers.models import RUN_SETTINGS, TINY, pooled_model, tiny_options
 from helpers.programs import ROOT, call, call_fails
 from helpers.shell import STEPS, paused, run
 
 from unspeech.cli.errors import UnspeechError
+from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import write_table
 from unspeech.network.config_files import make_config
@@ -200,6 +201,27 @@ def test_another_corpus_is_another_run(tiny_model, tmp_path):
     data = write_features(tmp_path / "data", voices(seed=9))
     message = call_fails("train", "--data", data, "--dir", tiny_model, *tiny_options())
     assert "training utterances differ" in message
+
+
+def test_other_features_of_the_same_utterances_are_another_run(tiny_data, tmp_path):
+    features = dict(iterate_arrays(tiny_data / "feats.scp"))
+    data = write_features(tmp_path / "data", features)
+    options = ["--data", data, "--dir", tmp_path / "model", *tiny_options(num_steps=5)]
+    call("train", *options)
+    write_features(tmp_path / "moved", features)
+    call("train", "--data", tmp_path / "moved", *options[2:])
+    write_features(data, {name: 2 * frames for name, frames in features.items()})
+    assert "their features differ" in call_fails("train", *options)
+
+
+def test_the_step_takes_the_seed_of_the_config(tiny_data, tmp_path):
+    (tmp_path / "seven.yaml").write_text(yaml.safe_dump(RUN_SETTINGS | {"seed": 7}))
+    options = ["--config", tmp_path / "seven.yaml", "--train-opts", "--test-sampling"]
+    for given, seed in (([], 7), (["--seed", 3], 3)):
+        step = run(STEPS / "train.sh", *options, *given, tiny_data, tmp_path / f"model{seed}")
+        assert step.returncode == 0, step.stderr
+        log = (tmp_path / f"model{seed}/log/test_sampling.log").read_text()
+        assert f"The first step, seed {seed}:" in log
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one(tiny_data, tiny_model, tmp_path, capsys):

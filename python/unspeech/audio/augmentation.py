@@ -221,8 +221,6 @@ def add_copies(tables: Tables, made: dict[str, str]) -> Tables:
     for copy, entry in made.items():
         seconds, path = entry.split(maxsplit=1)
         prefix, _, utterance = copy.partition("-")
-        if utterance not in tables["utt2spk"]:  # no features, though it could be decoded
-            continue
         speaker = tables["utt2spk"][utterance]
         new = {
             "wav.scp": path,

@@ -46,13 +46,16 @@ class OnlineEmbedder:
         self._running = options.average == "running"
         self._remembered = remembered_rows(options, model.config.input_rate)
         self._start = np.zeros((0, model.config.input_size), np.float32)
+        self._known: dict[str, RunningMean] = {}
         self.new_speaker()
         self.dim = self._row(np.zeros((1, model.config.input_size), np.float32)).shape[1]
         self.new_speaker()  # that row, whose making has compiled the network, does not count
 
-    def new_speaker(self) -> None:
-        """Say that another speaker is next: a running mean begins anew."""
-        self._mean = RunningMean(self._remembered)
+    def new_speaker(self, name: str | None = None) -> None:
+        """Say that another speaker is next: a running mean begins anew, or one by name goes on."""
+        self._mean = self._known.get(name) or RunningMean(self._remembered)
+        if name is not None:
+            self._known[name] = self._mean
         self.flush()
 
     def flush(self) -> None:

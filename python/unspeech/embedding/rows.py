@@ -138,6 +138,13 @@ def is_of_original(model: str | Path) -> bool:
     return path.is_file() and "checkpoint" in read_yaml(path)
 
 
+def default_options(model: str | Path, config: Config, given: dict) -> dict:
+    """Options of rows, those that are given over those that the model asks for."""
+    if given.get("causal") or config.end_to_end:
+        return given
+    return {"rows_as_original": is_of_original(model)} | given
+
+
 def rows_id(model: str | Path, options: RowOptions) -> str:
     """The `final.ie.id` of rows: that of the model, unless they are not its embeddings as they are.
 

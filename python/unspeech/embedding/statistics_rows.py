@@ -164,11 +164,16 @@ class OnlineStatistics:
         self._rows, self._options = StatisticsRows(model, options), options
         self.dim = self._rows.dim
         self._pooling, self._length = model.values.pooling, model.config.window_length
+        self._known: dict[str, SpeakerSums] = {}
         self.new_speaker()
 
-    def new_speaker(self) -> None:
-        """Say that another speaker is next: what was heard so far is forgotten."""
-        self._state = SpeakerSums(self._pooling.sums_width, self._options.max_remembered_frames)
+    def new_speaker(self, name: str | None = None) -> None:
+        """Say that another speaker is next; what was heard of it by this name is remembered."""
+        self._state = self._known.get(name) or SpeakerSums(
+            self._pooling.sums_width, self._options.max_remembered_frames
+        )
+        if name is not None:
+            self._known[name] = self._state
         self._begin()
 
     def flush(self) -> None:

@@ -22,7 +22,7 @@ class RowStream(Protocol):
 
     def flush(self) -> None: ...
 
-    def new_speaker(self) -> None: ...
+    def new_speaker(self, name: str | None = None) -> None: ...
 
 
 def read_text_frames(file: TextIO, dim: int) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
@@ -95,7 +95,7 @@ def embed_online(
         for name, blocks in utterances:
             speaker = speaker_of.get(name)
             if speaker is None or speaker != last:
-                online.new_speaker()
+                online.new_speaker(speaker)
             rows = []
             if not writer:
                 print(f"{name}  [", flush=True)

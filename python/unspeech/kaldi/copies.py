@@ -12,6 +12,7 @@ from pathlib import Path
 from unspeech.files.text import is_there
 from unspeech.kaldi.tables import read_table
 
+_AUGMENTED = re.compile(r"^aug[0-9]+-")
 _SPEED = re.compile(r"sp\d+\.\d+-(?=.)")  # the factor as Kaldi's scripts write it, with a point
 
 
@@ -68,8 +69,7 @@ def _recording_of(utterance: str, original: str, segments: Mapping[str, str]) ->
 def unaugmented(utterances: list[str], data: str | Path) -> list[str]:
     """Name what each utterance is a copy of in the same voice (`aug1-…`), else itself."""
     originals = read_originals(data)
-    copy = re.compile(r"^aug[0-9]+-")
-    return [copy.sub("", u) if originals.get(u, u) != u else u for u in utterances]
+    return [_AUGMENTED.sub("", u) if originals.get(u, u) != u else u for u in utterances]
 
 
 def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
@@ -78,10 +78,17 @@ def _tables(data: str | Path, *names: str) -> list[dict[str, str]]:
 
 
 def contexts_of(utterances: list[str], data: str | Path) -> list[str]:
-    """Name the recording whose context each utterance shares.
+    """Name the recording, or the channel of one, whose context each utterance shares.
 
     A copy with other noise or in another room shares that of its original; one at another speed is
-    another voice, and shares that of its own recording.
+    another voice, and shares that of its own recording. The sides of a call are two contexts.
     """
     (segments,) = _tables(data, "segments")
-    return [segments.get(u, u).split()[0] for u in unaugmented(utterances, data)]
+    contexts = []
+    for utterance, original in zip(utterances, unaugmented(utterances, data), strict=True):
+        known = original if original in segments else utterance
+        recording, *times_and_channel = segments.get(known, known).split()
+        if known != original:  # a data directory may hold copies without their originals
+            recording = original if recording == utterance else _AUGMENTED.sub("", recording)
+        contexts.append(" ".join([recording, *times_and_channel[2:]]))
+    return contexts

@@ -101,6 +101,20 @@ def load_corpus(
     return Corpus.in_memory(list(utterances), list(matrices))
 
 
+def load_lengths(data: str | Path, feat_size: int) -> Corpus:
+    """A corpus of which names and lengths alone are wanted: features are checked and not kept.
+
+    Args and errors are those of `load_corpus`.
+    """
+    source = feature_file(data)
+    mapped = None if source.name.endswith((".ark", ".gz")) else _map_archives(source, feat_size)
+    if mapped:
+        return mapped
+    lengths = {name: len(features) for name, features in decoded_features(source, feat_size)}
+    nowhere = np.zeros(len(lengths), np.int64)
+    return Corpus(list(lengths), np.array(list(lengths.values())), feat_size, [], nowhere, nowhere)
+
+
 def _place_of(data: str | Path) -> Path:
     """Where the features of a data directory or file are, or were."""
     path = Path(data)

@@ -9,7 +9,7 @@ from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.corpus import Corpus, check_features
-from unspeech.kaldi.features import load_corpus
+from unspeech.kaldi.features import load_corpus, load_lengths
 from unspeech.kaldi.tables import read_table
 from unspeech.network.config import Config
 
@@ -61,13 +61,16 @@ def load_waveforms(data: str | Path, rate: int) -> Corpus:
     return Corpus.in_memory(list(utterances), list(waveforms))
 
 
-def load_inputs(data: str | Path, config: Config, **memmap) -> Corpus:
+def load_inputs(data: str | Path, config: Config, keep: bool = True, **memmap) -> Corpus:
     """What a model of these settings is trained on: features, or the waveforms themselves.
 
     Args:
         data: data directory, or .scp or .ark file of features.
+        keep: whether windows are to be cut from the features; else they are only looked at.
         memmap: fields of `MemmapOptions`, for features of more than fits into memory.
     """
     if config.end_to_end:
         return load_waveforms(data, config.sample_rate)
+    if not keep and not memmap:
+        return load_lengths(data, config.feat_size)
     return load_corpus(data, config.feat_size, **memmap)

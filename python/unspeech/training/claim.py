@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.settings import read_yaml, write_yaml
 from unspeech.kaldi.corpus import Corpus
@@ -11,6 +13,7 @@ from unspeech.network.config import Config
 from unspeech.network.config_files import make_config, write_config
 from unspeech.training.reports import report_of
 
+LOOKED_AT = 50  # utterances whose features are compared with those of before
 REPEATABLE = {"num_steps", "steps_per_checkpoint"}  # may differ when a run goes on
 
 
@@ -41,9 +44,13 @@ def claim_directory(
         before = read_yaml(data_path)
         if before.get("md5") != trained_on["md5"]:
             differing.append("the training utterances differ")
-        now = trained_on["groupings"]
-        if before.get("groupings", now) != now:  # older models lack it
-            differing.append("their recordings, speakers, units or initial model differ")
+        for name, said in (
+            ("features", "their features differ"),
+            ("groupings", "their recordings, speakers, units or initial model differ"),
+        ):
+            now = trained_on.get(name)
+            if before.get(name, now) != now:  # older models lack it
+                differing.append(said)
         if differing:
             raise UnspeechError(
                 f"{directory} holds another run's model ({'; '.join(differing)}); "
@@ -89,10 +96,16 @@ def describe_data(
     digest.update(corpus.lengths.tobytes())
     initial = Path(config.initial_model) / "final.ie.id"
     shared = [recordings, *groupings, initial.read_text() if initial.is_file() else ""]
-    return {
+    known = {
         "data": data,
         "utterances": len(corpus.utterances),
         "frames": int(corpus.lengths.sum()),
         "md5": digest.hexdigest(),
         "groupings": hashlib.md5(repr(shared).encode(), usedforsecurity=False).hexdigest(),
     }
+    if config.has_network:  # wherever they lie, and in whatever form
+        some = hashlib.md5(usedforsecurity=False)
+        for i in np.unique(np.linspace(0, len(corpus.lengths) - 1, LOOKED_AT).astype(int)):
+            some.update(corpus.features(i).tobytes())
+        known["features"] = some.hexdigest()
+    return known

@@ -44,6 +44,11 @@ def groups_of(utterances: list[str], data: str | Path, config: Config) -> list[s
     if config.context_sampling == "recording":
         return contexts_of(utterances, data)
     speakers = read_table(config.pseudo_utt2spk)
+    if not any(u in speakers for u in utterances):
+        raise UnspeechError(
+            f"{config.pseudo_utt2spk}: names none of the utterances, such as '{utterances[0]}'; "
+            "its names must be those of the features"
+        )
     return [speakers.get(u, "") for u in utterances]
 
 

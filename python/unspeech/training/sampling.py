@@ -176,7 +176,7 @@ class ContextSampler:
         config, size = self._config, len(groups)
         members = [self._groups[i] for i in groups]
         count = 1 + config.contexts
-        utterances = np.stack([np.resize(rng.permutation(own), count) for own in members])
+        utterances = np.stack([_and_others(rng.permutation(own), count) for own in members])
         lengths = [config.window_length] + [config.window_neg_length] * config.contexts
         begins = rng.integers(self._lengths[utterances] - np.array(lengths) + 1)
         targets = self._corpus.windows(utterances[:, 0], begins[:, 0], lengths[0])
@@ -239,6 +239,12 @@ def _in_turn(rng: np.random.Generator, own: np.ndarray, size: int) -> np.ndarray
     if size > len(own):
         return np.resize(rng.permutation(own), size)
     return own[choose(rng, len(own), size)]
+
+
+def _and_others(own: np.ndarray, size: int) -> np.ndarray:
+    """The first, and so many of the others that there are `size`; the first alone if it is."""
+    others = own[1:] if len(own) > 1 else own
+    return np.concatenate([own[:1], np.resize(others, size - 1)])
 
 
 def first_batch(config: Config, corpus: Corpus, recordings: list[str], groupings: tuple) -> Batch:
