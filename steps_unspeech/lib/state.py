@@ -86,7 +86,8 @@ def begin(overwrite: bool, step: Step, now: Origin, free: set[str]) -> None:
         if difference and not step.whole:
             for file in making.outputs:  # such as a config.yaml that training has refused
                 remove(file)
-        now.before = making.own
+        # Jobs of a queue may have ended after the call that began them; their stamps tell.
+        now.before = [*making.own, *(now.outputs if step.work_has_begun() else [])]
         now.complete = making.complete
 
     for file in now.outputs:
@@ -132,7 +133,7 @@ def finish(step: Step) -> None:
 def failed(step: Step) -> None:
     """Of the files that a step was to make, call only those its own that are there by now."""
     making = Origin.read(step.making)
-    if making and not step.whole:
+    if making and not step.whole and not step.work_has_begun():
         making.outputs = [file for file in making.outputs if os.path.lexists(file)]
         making.write(step.making)
 

@@ -224,8 +224,9 @@ def test_no_checkpoint_is_sound(data, model):
 
 def test_damaged_best_weights(data, model):
     unfinished(model)
-    (model / "checkpoints/best.weights.h5").write_bytes(b"no weights")
-    refused("train", *train(data, model), says=("best.weights.h5", "damaged"))
+    (best,) = (model / "checkpoints").glob("best-*.weights.h5")
+    best.write_bytes(b"no weights")
+    refused("train", *train(data, model), says=(best.name, "damaged"))
 
 
 LOGS = {
@@ -265,7 +266,8 @@ def test_sound_model_embeds(data, model):
 
 def test_a_disk_that_fills_up_during_a_checkpoint(data, trained, tmp_path):
     model = tmp_path / "model"
-    weights = (trained / "checkpoints/best.weights.h5").stat().st_size
+    (best,) = (trained / "checkpoints").glob("best-*.weights.h5")
+    weights = best.stat().st_size
     (checkpoint,) = (trained / "checkpoints").glob("ckpt-6.data-*")
     limit = (weights + checkpoint.stat().st_size) // 2
     assert weights < limit < checkpoint.stat().st_size

@@ -20,6 +20,7 @@ from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import write_table
 from unspeech.network.config_files import make_config
 from unspeech.network.model import UnspeechModel, load_model
+from unspeech.training import trainer
 from unspeech.training.distribution import join_replicas
 from unspeech.training.objectives import OBJECTIVES, Taught
 from unspeech.training.trainer import Trainer, learn_rate
@@ -212,6 +213,30 @@ def test_other_features_of_the_same_utterances_are_another_run(tiny_data, tmp_pa
     call("train", "--data", tmp_path / "moved", *options[2:])
     write_features(data, {name: 2 * frames for name, frames in features.items()})
     assert "their features differ" in call_fails("train", *options)
+
+
+def test_weights_of_a_step_that_was_not_kept_are_not_taken(tiny_data, tmp_path, monkeypatch):
+    """Killed between the best weights and their checkpoint, and time is up when it goes on."""
+    save, steps = trainer.save_checkpoint, []
+
+    def save_once(checkpoints, step):
+        if steps:
+            raise SystemExit("killed")
+        steps.append(step)
+        save(checkpoints, step)
+
+    options = ["--data", tiny_data, *tiny_options(num_steps=1000, learn_rate=0.003)]
+    monkeypatch.setattr(trainer, "save_checkpoint", save_once)
+    call_fails("train", *options, "--dir", tmp_path / "model")
+    monkeypatch.setattr(trainer, "save_checkpoint", save)
+    files = {path.name for path in (tmp_path / "model/checkpoints").glob("best*")}
+    assert files == {"best-5.weights.h5", "best-10.weights.h5"}
+    call("train", *options, "--dir", tmp_path / "model", "--max-minutes", 1e-6)
+    short = ["--data", tiny_data, *tiny_options(num_steps=5, learn_rate=0.003)]
+    call("train", *short, "--dir", tmp_path / "short")
+    weights = [load_model(tmp_path / name).get_weights() for name in ("model", "short")]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_step_takes_the_seed_of_the_config(tiny_data, tmp_path):

@@ -1,5 +1,6 @@
 """A model in training: its steps, held-out scores, checkpoints and reports."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -185,9 +186,7 @@ class Trainer:
                 self.seconds.assign_add(self.replicas.of_chief(time.monotonic() - began))
                 if log:
                     if best:
-                        save_weights(
-                            self.network.model, self.directory / "checkpoints" / "best.weights.h5"
-                        )
+                        save_weights(self.network.model, self._best_weights(step))
                     log.report(
                         examples,
                         step=step,
@@ -206,13 +205,28 @@ class Trainer:
                         pairs_per_second=self.objective.pairs(config) * steps / took,
                     )
                     save_checkpoint(checkpoints, step)
+                    if best:  # older ones were needed as long as training could go on from there
+                        for path in self._best_by_step().values():
+                            if path != self._best_weights(step):
+                                path.unlink()
                 sums, waited, steps, took, began = np.zeros(2), 0.0, 0, 0.0, time.monotonic()
         progress.close()
         if log:
             self._take_best()
 
+    def _best_weights(self, step: int) -> Path:
+        return self.directory / "checkpoints" / f"best-{step}.weights.h5"
+
+    def _best_by_step(self) -> dict[int, Path]:
+        """The files of best weights; one without a step is of an older version."""
+        files = (self.directory / "checkpoints").glob("best*.weights.h5")
+        return {int("0" + re.sub(r"\D", "", path.name.split(".")[0])): path for path in files}
+
     def _take_best(self) -> None:
-        best = self.directory / "checkpoints" / "best.weights.h5"
+        found = self._best_by_step()
+        # Later ones are of an attempt that was killed before its checkpoint.
+        known = [step for step in found if step <= int(self.step)] or [min(found, default=0)]
+        best = found.get(max(known), self._best_weights(0))
         try:
             self.network.model.load_weights(best)
         except (OSError, ValueError, KeyError) as error:
