@@ -176,6 +176,29 @@ def test_what_the_recipe_adds_to_its_data_changes_nothing(egs):
     assert said.count("is complete already") == 3
 
 
+def test_links_to_the_checkout_and_to_data(egs):
+    """Names are those that stand in the recipe, as its own scripts look for them."""
+    data = egs / LIBRI / "data"
+    (data / "dev_clean_2").rename(data / "dev_v2")
+    (data / "dev_clean_2").symlink_to("dev_v2")
+    link = egs / LIBRI / "../linked"
+    link.symlink_to(egs / "tedlium/unspeech")
+    try:
+        made = egs / LIBRI / "exp/linked"
+        options = ["--config", "tiny.yaml", "--dir", made, "--stop-stage", 0]
+        said = run(link / "run.sh", *options, cwd=link, KALDI_ROOT="")
+        assert said.returncode == 0, said.stderr
+        assert {path.name for path in (made / "data").iterdir()} >= {
+            "train_clean_5_sp",
+            "dev_clean_2",
+        }
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        link.unlink()
+        (data / "dev_clean_2").unlink()
+        (data / "dev_v2").rename(data / "dev_clean_2")
+
+
 def test_recipes_that_cannot_be_used(egs, tmp_path):
     for recipe, options, message in (
         ("tedlium/s5_r3", [], "data/train_cleaned: no data yet; run the recipe's own run.sh first"),
@@ -204,10 +227,14 @@ def test_kaldi_validates_data_and_ids(egs, name, kaldi):
         assert "Successfully validated" in valid.stdout, valid.stdout + valid.stderr
         ivectors = IVECTORS.format(each)
         found = run("steps/nnet2/get_ivector_id.sh", ivectors, cwd=recipe)
-        assert found.stdout == (recipe / ours / "model/final.ie.id").read_text()
-        check = ["steps/nnet2/check_ivectors_compatible.sh", f"{ours}/model"]
-        assert run(*check, ivectors, cwd=recipe).returncode == 0
+        assert found.stdout == (recipe / ivectors / "final.ie.id").read_text()
+        # Rows with the means of the features have another id than the model.
+        same = found.stdout == (recipe / ours / "model/final.ie.id").read_text()
+        assert same == (name == LIBRI)
         (recipe / "exp/other").mkdir(exist_ok=True)
+        (recipe / "exp/other/final.ie.id").write_text(found.stdout)
+        check = ["steps/nnet2/check_ivectors_compatible.sh", "exp/other"]
+        assert run(*check, ivectors, cwd=recipe).returncode == 0
         (recipe / "exp/other/final.ie.id").write_text("another\n")
         other = run("steps/nnet2/check_ivectors_compatible.sh", "exp/other", ivectors, cwd=recipe)
         assert other.returncode == 1
@@ -268,6 +295,8 @@ def replace_compiled(recipe: Path) -> None:
 @pytest.mark.parametrize("name", [TED, LIBRI])
 def test_run_tdnn_takes_the_ivectors(egs, name, kaldi):
     recipe, train_set = egs / name, TRAIN[name]
+    if not (recipe / f"data/{train_set}_sp").exists():
+        write_set(recipe, f"{train_set}_sp", range(4), SPEEDS)
     replace_compiled(recipe)
     programs = recipe.parent / "programs"
     write_script(programs / "cuda-compiled")
@@ -293,7 +322,7 @@ def test_run_tdnn_takes_the_ivectors(egs, name, kaldi):
     assert result.returncode == 0, result.stdout + result.stderr
     (network,) = (recipe / "exp/chain_unspeech").glob("tdnn*_sp")
     assert "input dim=100 name=ivector" in (network / "configs/network.xconfig").read_text()
-    ours = recipe / "exp/nnet3_unspeech/model/final.ie.id"
+    ours = recipe / IVECTORS.format(f"{train_set}_sp") / "final.ie.id"
     assert (network / "final.ie.id").read_text() == ours.read_text()
     decoded = [file.parent.name for file in network.glob("decode*/decoded")]
     assert len(decoded) == len(TEST[name]), decoded
