@@ -24,8 +24,8 @@ require_files "$data/utt2spk" "$clusters/utt2spk"
 inputs=("$clusters/utt2spk" "$data/utt2spk")
 [ "$outliers" = own ] || inputs+=("$clusters/outliers")
 add_existing inputs "$clusters"/{uncorrected,corrections.jsonl} \
-  "$data"/{wav.scp,segments,text,feats.scp,vad.scp,cmvn.scp,utt2uniq,utt2dur,utt2num_frames} \
-  "$data"/{utt2lang,utt2warp,reco2dur,reco2file_and_channel,frame_shift,stm,glm,ctm}
+  "$data"/{wav.scp,segments,text,feats.scp,utt2uniq,utt2lang,utt2warp,reco2file_and_channel,stm,glm,ctm}
+# Not what Kaldi's scripts add to a data directory while they work on it, such as frame_shift.
 begin_step "$dir/spk2utt" outliers="$outliers" -- "$data" "$clusters" "${inputs[@]}" -- \
   "$dir"/{wav.scp,segments,utt2spk,text,feats.scp,vad.scp,cmvn.scp,cmvn.ark,utt_map,utt2uniq} \
   "$dir"/{utt2dur,utt2num_frames,utt2lang,utt2warp,reco2dur,reco2file_and_channel} \

@@ -63,7 +63,7 @@ IFS=$'\t' read -r _ config settings in_training in_test <<< "$line"
 made_by=${models:-$dir/rows}/$name.line
 now=$line
 [[ $config != */* ]] || now+=$'\n'$(md5sum < "$UNSPEECH_ROOT/$config")
-[ ! -e "$made_by" ] || [ "$now" = "$(cat "$made_by")" ] ||
+[ ! -e "$made_by" ] || [[ $(cat "$made_by") == @("$now"|"$line") ]] ||
   die "conf/rows.tsv: the line of '$name', or its config, is another one than that which its rows were" \
     "made by: give the new one another name"
 mkdir -p "$(dirname "$made_by")"

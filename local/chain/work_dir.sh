@@ -31,8 +31,13 @@ if [ ! -e .RESULTS.md.made_from ] && [ ! -e .RESULTS.md.making_from ]; then
       "another --dir"
   done
 fi
-found=$(find -L "$corpus" -type f -printf '%P %s %T@\n' 2> /dev/null | sort | md5sum) || true
-begin_step RESULTS.md corpus="$corpus" files="md5:${found%% *}" seed="$seed" "${settings[@]}" \
+known=(.RESULTS.md.made_from .RESULTS.md.making_from)
+# What was begun by an earlier version lacks it.
+if $overwrite || grep -qs '^files ' "${known[@]}" || ! grep -qs '^corpus ' "${known[@]}"; then
+  found=$(find -L "$corpus" -type f -printf '%P %s\n' 2> /dev/null | sort | md5sum) || true
+  settings+=(files="md5:${found%% *}")
+fi
+begin_step RESULTS.md corpus="$corpus" seed="$seed" "${settings[@]}" \
   sizes="$(cat "${all_sizes[@]}" "$here"/conf/*.conf | md5sum)" +networks="$networks" \
   +systems="$(md5sum < "$systems")"
 if $overwrite || [ -e .overwriting ]; then

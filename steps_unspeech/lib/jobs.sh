@@ -66,7 +66,7 @@ as_word() {
 run_jobs() {
   # shellcheck disable=SC2154    # every step that has jobs has this option
   local cmd=$cmd
-  local jobs=() words=() word log
+  local jobs=() words=() word log status
   if [[ $1 == JOB=* ]]; then
     jobs=("$1")
     shift
@@ -85,7 +85,13 @@ run_jobs() {
     words+=("$(as_word "$word")")
   done
   # shellcheck disable=SC2086    # a runner and its options
-  tied $cmd "${jobs[@]}" "$log" job.sh "${words[@]}"
+  tied $cmd "${jobs[@]}" "$log" job.sh "${words[@]}" || {
+    status=$?
+    # They have ended, unless the runner was killed: what comes to stand under the names that they
+    # have not written is somebody else's.
+    [ "$status" -gt 128 ] || [ -z "${unspeech_output:-}" ] || state.py failed "$unspeech_output"
+    return "$status"
+  }
 }
 
 # join_jobs <pattern> <nj> <scp> [<ark>]: join the scp files of all jobs, sorted; with <ark>, copy

@@ -84,9 +84,8 @@ begin_step() {
     3) exit 0 ;;
     *) exit "$status" ;;
   esac
-  # Whatever comes to stand under the other names is somebody else's.
-  # shellcheck disable=SC2064    # this output
-  trap "state.py failed $(printf %q "$output")" EXIT
+  # shellcheck disable=SC2034    # run_jobs uses it
+  unspeech_output=$output
 }
 
 # same_utterances <last-output> <table> <output> [<left-out>]: end the script unless a step's output
@@ -98,5 +97,4 @@ same_utterances() {
 # finish_step <last-output>: say that it is complete; the step's last line.
 finish_step() {
   state.py finish "$1"
-  trap - EXIT
 }

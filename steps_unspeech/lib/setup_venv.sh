@@ -62,12 +62,16 @@ python=$(find_python)
 if ! has "$build" && [ -e "$venv" ]; then    # it stays until the new one is complete
   [ -e "$marker" ] || [ -e "$begun" ] ||
     die "$venv is there, and was not made by this script; rename or remove it"
-  rm -rf "$venv.replaced"
-  mv "$venv" "$venv.replaced"
+  if [ -e "$marker" ] || [ ! -e "$venv.replaced" ]; then
+    rm -rf "$venv.replaced"
+    mv "$venv" "$venv.replaced"
+  else    # what was being set up when it was killed
+    rm -rf "$venv"
+  fi
 fi
 mkdir -p "$venv"
 touch "$begun"
-rm -f "$marker"
+[ ! -e "$marker" ] || mv "$marker" "$marker.before"
 echo "Setting up .venv with ${wanted[*]} ($("$python" --version)), a minute or two; log: $log"
 
 install() {
@@ -82,10 +86,12 @@ if ! install > "$log" 2>&1; then
     rm -rf "$venv"
     mv "$venv.replaced" "$venv"
   fi
+  [ ! -e "$marker.before" ] || mv "$marker.before" "$marker"
   die "setting up .venv failed, see $log; run this again when it is mended"
 fi
 for file in "${wanted[@]}"; do
   entry "$file"
 done > "$marker.part"
 mv "$marker.part" "$marker"
+rm -f "$marker.before"
 rm -rf "$venv.replaced"

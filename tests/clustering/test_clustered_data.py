@@ -225,6 +225,17 @@ def test_originals_that_utt2uniq_lacks_are_kept(tmp_path, kaldi):
     assert read_table(new / "vad.scp") == {"c2-a-2": "vad.ark:1"}
 
 
+def test_segments_without_audio(tmp_path):
+    data = write_data(tmp_path / "data", ["a-1", "b-1"], segments=True)
+    for name in ("wav.scp", "reco2dur", "reco2file_and_channel", "cmvn.scp"):
+        (data / name).unlink()
+    write_clusters(tmp_path / "clusters", {"a-1": "c1", "b-1": "c2"})
+    new = make(tmp_path)
+    assert list(read_table(new / "segments")) == ["c1-a-1", "c2-b-1"]
+    (data / "frame_shift").write_text("0.01\n")  # as Kaldi's scripts do
+    assert "nothing to do" in run(STEP, "data", "clusters", "new", cwd=tmp_path).stdout
+
+
 def test_copies_need_not_be_clustered(tmp_path):
     write_table(tmp_path / "data/utt2spk", dict.fromkeys(["a-1", "sp0.9-a-1", "aug1-b-1"], "s"))
     write_table(tmp_path / "data/utt2uniq", {"aug1-b-1": "b-1"})

@@ -100,7 +100,7 @@ def test_a_pipe_whose_first_program_fails(data):
     accepted("fbank", *fbank(data))
 
 
-@pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])
+@pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFEFFC])
 def test_a_header_that_was_written_to_a_pipe(size):
     """Nobody knew the length: all that comes is the recording, as in Kaldi."""
     content = bytearray(coded(("WAV", "PCM_16")))

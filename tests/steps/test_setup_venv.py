@@ -124,6 +124,19 @@ def test_a_set_up_that_fails_leaves_what_was_there(checkout):
         assert checkout.installations() == [], "it is there still"
 
 
+def test_what_a_killed_and_a_failed_set_up_leave(checkout):
+    checkout.setup()
+    venv = checkout.root / ".venv"
+    venv.rename(checkout.root / ".venv.replaced")  # as one that was killed leaves them
+    venv.mkdir()
+    (venv / "begun").touch()
+    assert checkout.setup("--gpu", "true", PIP_FAILS="1").returncode == 1
+    assert checkout.setup("--dev", "true", PIP_FAILS="1").returncode == 1
+    checkout.installations()
+    assert checkout.setup().returncode == 0
+    assert checkout.installations() == [], "the complete one is there still"
+
+
 def test_an_environment_of_somebody_else_is_kept(checkout):
     (checkout.root / ".venv/lib").mkdir(parents=True)
     result = checkout.setup()

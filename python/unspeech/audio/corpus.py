@@ -109,6 +109,8 @@ def read_data_dir(data: Path, features: bool = True) -> tuple[Tables, LeftOut]:
     wanted = set(utterances)
     if "segments" in tables:
         tables["segments"] = _only(tables["segments"], wanted)
+        if not tables["segments"]:  # of other utterances than the features
+            del tables["segments"]
     elif "wav.scp" in tables:
         tables["wav.scp"] = _only(tables["wav.scp"], wanted)
     for names, keys in (

@@ -75,7 +75,7 @@ def _too_few_bytes(file: str | BinaryIO, log: str, declared: int) -> bool:
     """
     sizes = [(int(said), int(found)) for said, found in _SIZE_IN_LOG.findall(log)]
     return any(
-        found < said and not any(largest - 4096 <= said < largest + 4096 for largest in _LARGEST)
+        found < said and not any(largest - 65536 <= said < largest + 4096 for largest in _LARGEST)
         for said, found in sizes
     )
 

@@ -99,9 +99,8 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
     segments = tables.get("segments")
     if segments is None:
         tables.update(recordings)
-    elif "wav.scp" not in recordings:
-        raise UnspeechError(f"{data}: has segments, but no wav.scp")
 
+    audio = recordings.get("wav.scp") if segments else None  # features may be without it
     originals = tables.get("utt2uniq", {})
     renamed = {u: new_name(u, clusters, originals) for u in utterances}
     unclustered = [u for u, new in renamed.items() if new is None]
@@ -110,7 +109,7 @@ def make_clustered_data(data: Path, clusters: Mapping[str, str], out: Path) -> N
         for u, new in renamed.items()
         if new
         and all(u in table for name, table in tables.items() if name not in OF_SOME)
-        and (segments is None or segments[u].split()[0] in recordings["wav.scp"])
+        and (audio is None or segments[u].split()[0] in audio)
     }
     if not kept:
         raise UnspeechError(f"{data}: none of its utterances is in the clusters")

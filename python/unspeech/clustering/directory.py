@@ -281,14 +281,11 @@ def write_clusters(
         outliers = {u: speakers.get(name, NOWHERE) for u, name in outliers.items()}
     policy, corrected = settings["outliers"], None
     if (out / CORRECTIONS).exists():
-        # Of outliers that are left out, those that a listener has dealt with stay.
-        found = settle_outliers(
-            names, outliers, "own" if policy == "leave-out" else policy, settings["embeddings"]
-        )
+        # The policy is for outliers that no listener has dealt with.
+        left = correct(out, names, outliers).outliers
+        left = {u: nearest for u, nearest in outliers.items() if u in left}
+        found = settle_outliers(names, left, policy, settings["embeddings"])
         corrected = correct(out, found, outliers)
-        if policy == "leave-out":
-            found = {u: name for u, name in found.items() if u not in corrected.outliers}
-            corrected = correct(out, found, outliers)
         write_table(out / UNCORRECTED, found)
         utt2spk = with_everyone(corrected)
     else:

@@ -47,9 +47,9 @@ def exact_spanning_tree(vectors: np.ndarray, min_samples: int, metric: str) -> E
         metric: one of scikit-learn's.
     """
     reach = pairwise_distances(np.asarray(vectors, np.float64), metric=metric)
-    # Copies are apart by rounding: Euclidean distances come from squares, cosines do not.
-    rounding = 1e-12 if metric == "cosine" else 1e-7 * float(np.linalg.norm(vectors, axis=1).max())
-    reach[reach < rounding] = 0
+    norms = np.linalg.norm(vectors, axis=1)
+    for row, norm in zip(reach, norms, strict=True):  # copies are apart by rounding
+        row[row < 1e-7 * np.maximum(norms, norm)] = 0
     core = np.array([np.partition(row, min_samples)[min_samples] for row in reach])
     for cores in (core, core[:, None]):  # in place: the matrix is what memory goes to
         np.maximum(reach, cores, out=reach)

@@ -50,6 +50,7 @@ class FeatureCache:
         asked = [
             name for name in self._origin if name != "source" or "features" not in self._origin
         ]
+        made_from.setdefault("source", self._origin["source"])  # older caches lack it
         differing = [name for name in sorted(asked) if made_from.get(name) != self._origin[name]]
         if differing:
             raise UnspeechError(
