@@ -5,13 +5,14 @@ with `sp0.9-` and `sp1.1-`, entries of wav.scp are pipes to sox, for Kaldi's pro
 what such a pipe says without sox (`utterances`).
 """
 
-import re
+import argparse
 import shlex
 from pathlib import Path
 
 from unspeech.audio.corpus import read_data_dir, say_left_out
 from unspeech.audio.recordings import is_pipe, parse_entry
 from unspeech.cli.errors import UnspeechError
+from unspeech.cli.limits import Number
 from unspeech.files.names import check_new
 from unspeech.files.text import is_there
 from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, Tables, new_data_dir
@@ -74,11 +75,12 @@ def perturb(tables: Tables, speed: str) -> Tables:
 def _check_durations(tables: Tables, data: Path) -> None:
     for name in ("utt2dur", "reco2dur"):
         for key, value in tables.get(name, {}).items():
-            if not _SECONDS.fullmatch(value):
-                raise UnspeechError(f"{data / name}: '{key}': '{value}' is no time in seconds")
-
-
-_SECONDS = re.compile(r"[0-9]*\.?[0-9]+(e[-+]?[0-9]+)?|[0-9]+\.", re.IGNORECASE)
+            try:
+                Number(float, "[0, inf)")(value)
+            except argparse.ArgumentTypeError:
+                raise UnspeechError(
+                    f"{data / name}: '{key}': '{value}' is no time in seconds"
+                ) from None
 
 
 def make_perturbed_data_dir(data: Path, out: Path, replace: bool = False) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from unspeech.cli.errors import UnspeechError
 from unspeech.files.atomic import atomic_write
 from unspeech.files.names import check_unique
+from unspeech.files.text import is_there
 from unspeech.kaldi.archives import ArkWriter, iterate_arrays
 from unspeech.kaldi.copies import affixes, original_of
 from unspeech.kaldi.data_dir import FEATURES, OF_RECORDINGS, OF_SPEAKERS, OF_UTTERANCES, UNCHANGED
@@ -52,7 +53,7 @@ def read_data(data: Path, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     return {
         name: read_table(data / name, empty_values=name == "text")
         for name in names
-        if (data / name).exists()
+        if is_there(data / name)
     }
 
 

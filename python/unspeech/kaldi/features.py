@@ -62,6 +62,7 @@ def load_corpus(
     memmap_dir: str | Path = "",
     memmap_dtype: str = "float32",
     memmap_reuse_cache: bool = True,
+    keep: bool = True,
 ) -> Corpus:
     """Take the features of a data directory, or of an `.scp`, `.ark` or `.ark.gz` file.
 
@@ -75,6 +76,8 @@ def load_corpus(
         memmap_dtype: type of the numbers in it; float16 is for archives that could be mapped, too.
         memmap_reuse_cache: use what is in `memmap_dir` again if it was made from these features, or
             if these do not stand where they were; else replace it.
+        keep: whether what would be decoded into memory is kept there; else it is only checked, and
+            the corpus has names and lengths alone.
     Raises:
         UnspeechError: naming file and utterance, see `check_features` and `archives`; when
             `memmap_dir` was made from something else.
@@ -97,22 +100,12 @@ def load_corpus(
         return cache.load()
     if memmap_dtype != "float32":
         raise UnspeechError("memmap_dtype is of the file in memmap_dir; give memmap_dir, too")
+    if not keep:
+        lengths = {name: len(frames) for name, frames in decoded_features(source, feat_size)}
+        nowhere, counts = np.zeros(len(lengths), np.int64), np.array(list(lengths.values()))
+        return Corpus(list(lengths), counts, feat_size, [], nowhere, nowhere)
     utterances, matrices = zip(*decoded_features(source, feat_size), strict=True)
     return Corpus.in_memory(list(utterances), list(matrices))
-
-
-def load_lengths(data: str | Path, feat_size: int) -> Corpus:
-    """A corpus of which names and lengths alone are wanted: features are checked and not kept.
-
-    Args and errors are those of `load_corpus`.
-    """
-    source = feature_file(data)
-    mapped = None if source.name.endswith((".ark", ".gz")) else _map_archives(source, feat_size)
-    if mapped:
-        return mapped
-    lengths = {name: len(features) for name, features in decoded_features(source, feat_size)}
-    nowhere = np.zeros(len(lengths), np.int64)
-    return Corpus(list(lengths), np.array(list(lengths.values())), feat_size, [], nowhere, nowhere)
 
 
 def _place_of(data: str | Path) -> Path:

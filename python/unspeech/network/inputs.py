@@ -9,7 +9,7 @@ from unspeech.audio.utterances import AudioError, DataAudio
 from unspeech.cli.errors import UnspeechError
 from unspeech.kaldi.archives import iterate_arrays
 from unspeech.kaldi.corpus import Corpus, check_features
-from unspeech.kaldi.features import load_corpus, load_lengths
+from unspeech.kaldi.features import load_corpus
 from unspeech.kaldi.tables import read_table
 from unspeech.network.config import Config
 
@@ -71,6 +71,4 @@ def load_inputs(data: str | Path, config: Config, keep: bool = True, **memmap) -
     """
     if config.end_to_end:
         return load_waveforms(data, config.sample_rate)
-    if not keep and not memmap:
-        return load_lengths(data, config.feat_size)
-    return load_corpus(data, config.feat_size, **memmap)
+    return load_corpus(data, config.feat_size, keep=keep, **memmap)
